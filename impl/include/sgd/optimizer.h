@@ -1,0 +1,65 @@
+/* optimizer.h - torch.optim.SGD.
+ *
+ * Tensors are DLPack descriptors (dlpack/dlpack.h): data, device, dtype, shape, strides (NULL or contiguous).  Params stay
+ * the caller's memory, borrowed until the optimizer is destroyed; gradients are borrowed for one step; momentum buffers are
+ * the optimizer's.  Supported: float64, float32, float16, bfloat16, contiguous, on the backend's device.
+ *
+ * Thread-safety: one optimizer is one thread's at a time; different optimizers share nothing.
+ */
+#ifndef SGD_OPTIMIZER_H
+#define SGD_OPTIMIZER_H
+
+#include <dlpack/dlpack.h>
+
+#include "options.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sgd_optimizer sgd_optimizer;
+
+/* SGD(params, **options): one param group of `count` tensors.  `config` NULL: the defaults.  The descriptors are copied; the
+ * tensors' memory is borrowed.
+ * Errors: the checks of sgd_options_check; ERROR_VALUE "optimizer got an empty parameter list"; ERROR_DTYPE, ERROR_DEVICE,
+ * ERROR_LAYOUT for a tensor; ERROR_UNSUPPORTED where the backend does not claim the contract. */
+SGD_API sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params,
+                                        size_t count, sgd_optimizer **out, sgd_error *error);
+
+/* Takes NULL.  Frees the momentum buffers, not the params. */
+SGD_API void sgd_optimizer_destroy(sgd_optimizer *optimizer);
+
+/* add_param_group: further tensors, possibly none, with options of their own (NULL: those of create).  Like PyTorch, per-group values are not
+ * validated again, only the path is.  A tensor that is in the optimizer already: ERROR_VALUE with PyTorch's text. */
+SGD_API sgd_status sgd_optimizer_add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params,
+                                           size_t count, sgd_error *error);
+
+SGD_API size_t sgd_optimizer_group_count(const sgd_optimizer *optimizer);
+SGD_API size_t sgd_optimizer_tensor_count(const sgd_optimizer *optimizer); /* over all groups, in order */
+
+/* The options of a group, to read, and to set between steps as a scheduler does (not validated, as in PyTorch; foreach,
+ * fused and differentiable must stay as they are: ERROR_VALUE). */
+SGD_API sgd_status sgd_optimizer_get_options(const sgd_optimizer *optimizer, size_t group, sgd_options *out,
+                                             sgd_error *error);
+SGD_API sgd_status sgd_optimizer_set_options(sgd_optimizer *optimizer, size_t group, const sgd_options *options,
+                                             sgd_error *error);
+
+/* The path that a group's options lead to (torch/optim/optimizer.py, _default_to_fused_or_foreach). */
+SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t group, sgd_path *out, sgd_error *error);
+
+/* step(): `grads` holds one pointer per tensor, over all groups in order; NULL where p.grad is None.  A gradient is written
+ * only where PyTorch writes p.grad (foreach with nesterov, without weight decay and maximize).
+ * Errors leave params, buffers and gradients as they were: count, dtype, shape, device or layout of a gradient;
+ * ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype cannot hold;
+ * ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY. */
+SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);
+
+/* state[p]["momentum_buffer"] of a tensor as a view with the param's shape, valid until the optimizer is destroyed; data is
+ * NULL while there is none.  The memory may be written between steps. */
+SGD_API sgd_status sgd_optimizer_momentum_buffer(const sgd_optimizer *optimizer, size_t tensor, DLTensor *out,
+                                                 sgd_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,56 @@
+/* options.h - what torch.optim.SGD's constructor takes. */
+#ifndef SGD_OPTIONS_H
+#define SGD_OPTIONS_H
+
+#include "backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Python's None, False, True. */
+typedef enum sgd_tristate { SGD_NONE = -1, SGD_FALSE = 0, SGD_TRUE = 1 } sgd_tristate;
+
+/* The options of a param group; start from sgd_options_default() and change what you need. */
+typedef struct sgd_options {
+    size_t struct_size;
+    double lr;           /* 1e-3 */
+    double momentum;     /* 0 */
+    double dampening;    /* 0 */
+    double weight_decay; /* 0 */
+    bool nesterov;
+    bool maximize;
+    bool differentiable;  /* accepted, checked against fused as PyTorch does; the forward bits are the for-loop's */
+    sgd_tristate foreach; /* None: PyTorch's default, the for-loop on a CPU */
+    sgd_tristate fused;
+} sgd_options;
+
+SGD_API sgd_options sgd_options_default(void);
+
+/* The checks of SGD.__init__ in PyTorch's order and words (torch/optim/sgd.py). */
+SGD_API sgd_status sgd_options_check(const sgd_options *options, sgd_error *error);
+
+/* by_op walks memory once per operation, as PyTorch does; single_pass keeps each value in registers and rounds at the same
+ * places.  Same bits. */
+typedef enum sgd_schedule { SGD_SCHEDULE_SINGLE_PASS, SGD_SCHEDULE_BY_OP } sgd_schedule;
+
+SGD_API const char *sgd_schedule_name(sgd_schedule schedule);
+SGD_API bool sgd_schedule_parse(const char *name, sgd_schedule *out);
+
+/* Which bits an optimizer computes, and on what; start from sgd_config_default(). */
+typedef struct sgd_config {
+    size_t struct_size;
+    sgd_contract contract;      /* torch-2.13/cpu-fma, whatever this machine is */
+    sgd_defects defects;        /* SGD_DEFECTS_FIX */
+    sgd_schedule schedule;      /* SGD_SCHEDULE_SINGLE_PASS; the fused path is always one pass */
+    uint32_t torch_threads;     /* 1: the torch.get_num_threads() whose 16-bit segments are reproduced */
+    uint32_t threads;           /* 0: the OpenMP default; never changes a bit */
+    const sgd_backend *backend; /* NULL: the CPU at sgd_isa_best() */
+} sgd_config;
+
+SGD_API sgd_config sgd_config_default(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

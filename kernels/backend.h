@@ -1,0 +1,122 @@
+/* backend.h - what a device offers.  A vendor implements this struct; the built-in CPU is the same struct.
+ *
+ * A backend computes; it owns no optimizer state and decides nothing.  The library hands it whole steps over lists of
+ * tensors (`step`), and, for the schedule that walks memory once per operation as PyTorch does, single operations over
+ * lists (`negate`, `axpy`, `scale`, `copy`).  What each must compute, rounding by rounding, is the numeric contract:
+ * reference/contract/rules.def, or `sgd-conform contract`.
+ *
+ * Every struct that crosses this boundary begins with its size, so that a later version can append members: read only
+ * what struct_size covers.  Tensors are contiguous.  Pointers are device pointers, made by `allocate` or by the user on
+ * that device, borrowed for the call.  A call may return before the device is done; `synchronize` waits.
+ *
+ * Thread-safety: calls on different tensors may come from different threads at once.
+ */
+#ifndef SGD_BACKEND_H
+#define SGD_BACKEND_H
+
+#include "status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SGD_BACKEND_ABI_VERSION 1
+
+/* What the arithmetic of a call depends on besides its operands. */
+typedef struct sgd_arithmetic {
+    size_t struct_size;
+    sgd_contract contract;
+    sgd_path path;          /* FORLOOP, FOREACH: the eager rules; FUSED */
+    sgd_defects defects;    /* matters for fused f16 and bf16 */
+    uint32_t torch_threads; /* PyTorch's thread count whose chunks decide the 16-bit segments; at least 1 */
+    uint32_t threads;       /* threads to compute with, 0: the backend's choice; never changes a bit */
+} sgd_arithmetic;
+
+/* The options of one param group as the user gave them, in double; rounding them is the contract's business. */
+typedef struct sgd_hyper {
+    size_t struct_size;
+    double lr, momentum, dampening, weight_decay;
+    bool nesterov, maximize;
+} sgd_hyper;
+
+typedef struct sgd_step_tensor {
+    sgd_dtype dtype;
+    bool first;      /* no buffer yet: this step makes it (buffer is uninitialised memory) */
+    bool write_grad; /* PyTorch leaves the changed gradient in p.grad (foreach with nesterov): write it back */
+    size_t numel;
+    void *param;  /* read and written */
+    void *grad;   /* read; written only if write_grad */
+    void *buffer; /* read and written when momentum != 0, else NULL */
+} sgd_step_tensor;
+
+/* One operand list entry of a single operation: numel elements each; out may be x or y itself, else they do not overlap. */
+typedef struct sgd_operand {
+    sgd_dtype dtype;
+    size_t numel;
+    void *out;
+    const void *x;
+    const void *y;
+} sgd_operand;
+
+/* What a backend claims to compute bit for bit. */
+typedef struct sgd_claim {
+    sgd_contract contract;
+    sgd_path path;
+    sgd_dtype dtype;
+} sgd_claim;
+
+typedef struct sgd_backend {
+    size_t struct_size;
+    uint32_t abi_version;
+    const char *name;   /* "cpu-avx2" */
+    void *context;      /* handed to every function */
+    int32_t dl_device;  /* DLPack's DLDeviceType of the tensors it takes */
+    const sgd_claim *claims;
+    size_t claim_count;
+
+    /* Memory on the device, aligned to 64 bytes at least; `release` takes NULL. */
+    sgd_status (*allocate)(void *context, size_t bytes, void **out);
+    void (*release)(void *context, void *memory);
+    sgd_status (*synchronize)(void *context);
+
+    /* One SGD step over a list, all rounding as arithmetic->contract and ->path say.  Required. */
+    sgd_status (*step)(void *context, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper, size_t count,
+                       const sgd_step_tensor *tensors);
+
+    /* Single operations for the schedule by_op; all NULL where a backend only takes whole steps.
+     *   negate: out = -x    copy: out = x    axpy: out = y + alpha*x    scale: out = alpha*x
+     * scale's scalar: PyTorch's foreach casts it to the dtype, its for-loop does not (arithmetic->path says which). */
+    sgd_status (*negate)(void *context, const sgd_arithmetic *arithmetic, size_t count, const sgd_operand *operands);
+    sgd_status (*copy)(void *context, const sgd_arithmetic *arithmetic, size_t count, const sgd_operand *operands);
+    sgd_status (*axpy)(void *context, const sgd_arithmetic *arithmetic, double alpha, size_t count,
+                       const sgd_operand *operands);
+    sgd_status (*scale)(void *context, const sgd_arithmetic *arithmetic, double alpha, size_t count,
+                        const sgd_operand *operands);
+} sgd_backend;
+
+/* ---- the built-in CPU backend --------------------------------------------------------------------------------------- */
+
+typedef enum sgd_isa {
+#define ISA(id, name) SGD_ISA_##id,
+#include "cpu/isa.def"
+#undef ISA
+    SGD_ISA_COUNT
+} sgd_isa;
+
+SGD_API const char *sgd_isa_name(sgd_isa isa);
+SGD_API bool sgd_isa_parse(const char *name, sgd_isa *out);
+
+/* Whether this processor and its operating system run the instruction set. */
+SGD_API bool sgd_isa_available(sgd_isa isa);
+
+/* The widest available instruction set, capped by the environment variable SGD_ISA (scalar, avx2, avx512) if that is set. */
+SGD_API sgd_isa sgd_isa_best(void);
+
+/* The CPU backend for one instruction set: a constant, never freed.  NULL where the machine lacks it.  All of them give the
+ * same bits. */
+SGD_API const sgd_backend *sgd_backend_cpu(sgd_isa isa);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
