@@ -100,6 +100,8 @@ typedef struct sgd_width {
     uint32_t paths, dtypes;
     uint32_t lanes;
     uint32_t chunk;
+    const char *defect; /* id of the defect that the body has in PyTorch, or NULL */
+    int32_t shift;      /* moves the boundary between body and tail: 0 but in books of mistakes */
 } sgd_width;
 
 typedef struct sgd_narrowing {

@@ -49,7 +49,7 @@ SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t gro
 
 /* step(): `grads` holds one pointer per tensor, over all groups in order; NULL where p.grad is None.  A gradient is written
  * only where PyTorch writes p.grad (foreach with nesterov, without weight decay and maximize).
- * Errors leave params, buffers and gradients as they were: count, dtype, shape, device or layout of a gradient;
+ * Errors found before the work begins leave params, buffers and gradients as they were: count, dtype, shape, device or layout of a gradient;
  * ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype cannot hold;
  * ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY. */
 SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);

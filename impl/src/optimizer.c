@@ -1,0 +1,269 @@
+/* optimizer.c - param groups and their parameters: create, add_param_group, options, state (torch/optim/optimizer.py). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define NAME_SIZE 48
+
+static sgd_status check_config(const sgd_config *config, sgd_error *error)
+{
+    if (config->struct_size != sizeof(sgd_config))
+        return sgd_error_set(error, SGD_ERROR_ABI, "config: struct_size %zu, this library's is %zu", config->struct_size,
+                             sizeof(sgd_config));
+    if (!sgd_contract_name(config->contract))
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: contract %d does not exist", (int)config->contract);
+    if (!sgd_schedule_name(config->schedule))
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: schedule %d does not exist", (int)config->schedule);
+    if (config->defects != SGD_DEFECTS_FIX && config->defects != SGD_DEFECTS_REPRODUCE)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: defects is neither fix nor reproduce");
+    if (config->torch_threads < 1)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: torch_threads must be at least 1");
+    return SGD_OK;
+}
+
+static sgd_status check_backend(const sgd_backend *backend, sgd_schedule schedule, sgd_error *error)
+{
+    if (backend->struct_size < sizeof(sgd_backend) || backend->abi_version != SGD_BACKEND_ABI_VERSION)
+        return sgd_error_set(error, SGD_ERROR_ABI, "backend: struct_size %zu and ABI version %u, this library needs %zu and %d",
+                             backend->struct_size, backend->abi_version, sizeof(sgd_backend), SGD_BACKEND_ABI_VERSION);
+    if (!backend->name || !backend->allocate || !backend->release || !backend->synchronize || !backend->step)
+        return sgd_error_set(error, SGD_ERROR_ABI, "backend: name, allocate, release, synchronize and step are required");
+    if (schedule == SGD_SCHEDULE_BY_OP && (!backend->negate || !backend->copy || !backend->axpy || !backend->scale))
+        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s takes whole steps only, not the schedule by_op",
+                             backend->name);
+    return SGD_OK;
+}
+
+static bool claims(const sgd_backend *backend, sgd_contract contract, sgd_path path, sgd_dtype dtype)
+{
+    for (size_t i = 0; i < backend->claim_count; i++)
+        if (backend->claims[i].contract == contract && backend->claims[i].path == path &&
+            backend->claims[i].dtype == dtype)
+            return true;
+    return false;
+}
+
+/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+
+static void parameter_clear(const sgd_backend *backend, parameter *param)
+{
+    free(param->descriptor.shape);
+    if (param->buffer)
+        backend->release(backend->context, param->buffer);
+}
+
+static sgd_status parameter_init(const sgd_optimizer *optimizer, sgd_path path, const DLTensor *tensor, size_t index,
+                                 parameter *out, sgd_error *error)
+{
+    const sgd_config *config = &optimizer->config;
+    char name[NAME_SIZE];
+    snprintf(name, sizeof name, "parameter %zu", index);
+    parameter param = {0};
+    sgd_status status = tensor_view_check(tensor, config->backend, name, &param.view, error);
+    if (status)
+        return status;
+    if (!claims(config->backend, config->contract, path, param.view.dtype))
+        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s does not claim %s/%s/%s", config->backend->name,
+                             sgd_contract_name(config->contract), sgd_path_name(path),
+                             sgd_dtype_name(param.view.dtype));
+    size_t shape_bytes = (size_t)tensor->ndim * sizeof tensor->shape[0];
+    param.descriptor = *tensor;
+    param.descriptor.strides = NULL;
+    param.descriptor.shape = malloc(shape_bytes + 1);
+    if (!param.descriptor.shape)
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    if (shape_bytes)
+        memcpy(param.descriptor.shape, tensor->shape, shape_bytes);
+    *out = param;
+    return SGD_OK;
+}
+
+/* Whether two tensors start at the same memory; PyTorch asks whether they are the same object. */
+static bool same_tensor(const parameter *x, const parameter *y)
+{
+    return x->view.numel > 0 && x->view.data == y->view.data && y->view.numel > 0;
+}
+
+static sgd_status check_overlap(const sgd_optimizer *optimizer, const parameter *added, size_t count, sgd_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < i; k++)
+            if (same_tensor(&added[i], &added[k]))
+                return sgd_error_set(error, SGD_ERROR_VALUE,
+                                     "a parameter group has the same parameter twice: its tensors %zu and %zu", k, i);
+        for (size_t k = 0; k < optimizer->param_count; k++)
+            if (same_tensor(&added[i], &optimizer->params[k]))
+                return sgd_error_set(error, SGD_ERROR_VALUE, "some parameters appear in more than one parameter group");
+    }
+    return SGD_OK;
+}
+
+/* Gives the array that *array points to room for `count` elements; where memory runs out it stays as it was. */
+#define RESERVE(array, count) reserve((void *)&(array), (count) * sizeof *(array))
+
+static bool reserve(void *array, size_t bytes)
+{
+    void *memory;
+    memcpy(&memory, array, sizeof memory);
+    memory = realloc(memory, bytes + 1);
+    if (memory)
+        memcpy(array, &memory, sizeof memory);
+    return memory != NULL;
+}
+
+static bool reserve_for(sgd_optimizer *optimizer, size_t params)
+{
+    return RESERVE(optimizer->groups, optimizer->group_count + 1) && RESERVE(optimizer->params, params) &&
+           RESERVE(optimizer->grads, params) && RESERVE(optimizer->has_grad, params) &&
+           RESERVE(optimizer->steps, params) && RESERVE(optimizer->operands, params);
+}
+
+static sgd_status add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params, size_t count,
+                            sgd_error *error)
+{
+    sgd_path path = path_choose(options, optimizer->config.backend);
+    size_t total = optimizer->param_count + count, made = 0;
+    if (!reserve_for(optimizer, total))
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    parameter *added = optimizer->params + optimizer->param_count;
+    sgd_status status = SGD_OK;
+    while (made < count && !status) {
+        status = parameter_init(optimizer, path, &params[made], optimizer->param_count + made, &added[made], error);
+        made += !status;
+    }
+    if (!status)
+        status = check_overlap(optimizer, added, count, error);
+    if (status) {
+        for (size_t i = 0; i < made; i++)
+            parameter_clear(optimizer->config.backend, &added[i]);
+        return status;
+    }
+    optimizer->groups[optimizer->group_count++] = (param_group){*options, path, optimizer->param_count, count};
+    optimizer->param_count = total;
+    return SGD_OK;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------------ */
+
+sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params, size_t count,
+                                sgd_optimizer **out, sgd_error *error)
+{
+    sgd_config settings = config ? *config : sgd_config_default();
+    if (!out)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "out is NULL");
+    sgd_status status = sgd_options_check(options, error);
+    if (!status)
+        status = check_config(&settings, error);
+    if (status)
+        return status;
+    if (!settings.backend)
+        settings.backend = sgd_backend_cpu(sgd_isa_best());
+    status = check_backend(settings.backend, settings.schedule, error);
+    if (status)
+        return status;
+    if (count == 0)
+        return sgd_error_set(error, SGD_ERROR_VALUE, "optimizer got an empty parameter list");
+    if (!params)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "params is NULL");
+
+    sgd_optimizer *optimizer = calloc(1, sizeof *optimizer);
+    if (!optimizer)
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    optimizer->config = settings;
+    optimizer->defaults = *options;
+    status = add_group(optimizer, options, params, count, error);
+    if (status) {
+        sgd_optimizer_destroy(optimizer);
+        return status;
+    }
+    *out = optimizer;
+    return SGD_OK;
+}
+
+void sgd_optimizer_destroy(sgd_optimizer *optimizer)
+{
+    if (!optimizer)
+        return;
+    const sgd_backend *backend = optimizer->config.backend;
+    for (size_t i = 0; i < optimizer->param_count; i++)
+        parameter_clear(backend, &optimizer->params[i]);
+    backend->release(backend->context, optimizer->scratch);
+    free(optimizer->operands);
+    free(optimizer->steps);
+    free(optimizer->has_grad);
+    free(optimizer->grads);
+    free(optimizer->params);
+    free(optimizer->groups);
+    free(optimizer);
+}
+
+sgd_status sgd_optimizer_add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params,
+                                   size_t count, sgd_error *error)
+{
+    if (!optimizer || (count > 0 && !params))
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "params" : "optimizer");
+    if (options && options->struct_size != sizeof(sgd_options))
+        return sgd_options_check(options, error);
+    return add_group(optimizer, options ? options : &optimizer->defaults, params, count, error);
+}
+
+/* ---- access ---------------------------------------------------------------------------------------------------------- */
+
+size_t sgd_optimizer_group_count(const sgd_optimizer *optimizer) { return optimizer ? optimizer->group_count : 0; }
+size_t sgd_optimizer_tensor_count(const sgd_optimizer *optimizer) { return optimizer ? optimizer->param_count : 0; }
+
+static sgd_status check_group(const sgd_optimizer *optimizer, size_t group, const void *argument, sgd_error *error)
+{
+    if (!optimizer || !argument)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "argument" : "optimizer");
+    if (group >= optimizer->group_count)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "group %zu of %zu", group, optimizer->group_count);
+    return SGD_OK;
+}
+
+sgd_status sgd_optimizer_get_options(const sgd_optimizer *optimizer, size_t group, sgd_options *out, sgd_error *error)
+{
+    sgd_status status = check_group(optimizer, group, out, error);
+    if (!status)
+        *out = optimizer->groups[group].options;
+    return status;
+}
+
+sgd_status sgd_optimizer_set_options(sgd_optimizer *optimizer, size_t group, const sgd_options *options,
+                                     sgd_error *error)
+{
+    sgd_status status = check_group(optimizer, group, options, error);
+    if (status)
+        return status;
+    if (options->struct_size != sizeof(sgd_options))
+        return sgd_options_check(options, error);
+    sgd_options *current = &optimizer->groups[group].options;
+    if (options->foreach != current->foreach || options->fused != current->fused ||
+        options->differentiable != current->differentiable)
+        return sgd_error_set(error, SGD_ERROR_VALUE, "foreach, fused and differentiable are fixed when a group is added");
+    *current = *options;
+    return SGD_OK;
+}
+
+sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t group, sgd_path *out, sgd_error *error)
+{
+    sgd_status status = check_group(optimizer, group, out, error);
+    if (!status)
+        *out = optimizer->groups[group].path;
+    return status;
+}
+
+sgd_status sgd_optimizer_momentum_buffer(const sgd_optimizer *optimizer, size_t tensor, DLTensor *out, sgd_error *error)
+{
+    if (!optimizer || !out)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "out" : "optimizer");
+    if (tensor >= optimizer->param_count)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "tensor %zu of %zu", tensor, optimizer->param_count);
+    const parameter *param = &optimizer->params[tensor];
+    *out = param->descriptor;
+    out->data = param->has_buffer ? param->buffer : NULL;
+    out->byte_offset = 0;
+    return SGD_OK;
+}

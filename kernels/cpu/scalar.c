@@ -1,0 +1,5 @@
+/* scalar.c - the kernels for one instruction set. */
+#include "vocabulary_scalar.h"
+
+#define KERNELS cpu_kernels_SCALAR
+#include "instantiate.h"

@@ -1,0 +1,41 @@
+/* scalars.c - how the hyper-parameters round on their way into a kernel.
+ *
+ * PyTorch's add takes alpha in the tensor's dtype (double -> float -> 16 bits, rounded twice); the for-loop's mul_ and the
+ * fused kernel take 16-bit tensors' scalars as float (opmath); torch._foreach_mul_ casts its scalar to the dtype.
+ */
+#include "vocabulary_scalar.h"
+
+/* As operand of mul_ in the for-loop and of the fused kernel: f64 as it is, all others float. */
+static double in_working_format(sgd_dtype dtype, double value) { return dtype == SGD_F64 ? value : (double)(float)value; }
+
+/* As alpha of add: in the tensor's own dtype. */
+double scalar_for_axpy(sgd_dtype dtype, double alpha)
+{
+    switch (dtype) {
+    case SGD_F16:
+        return (double)round_f16(FMA_BODY, (float)alpha);
+    case SGD_BF16:
+        return (double)round_bf16(FMA_BODY, (float)alpha);
+    default:
+        return in_working_format(dtype, alpha);
+    }
+}
+
+double scalar_for_scale(sgd_path path, sgd_dtype dtype, double alpha)
+{
+    return path == SGD_FOREACH ? scalar_for_axpy(dtype, alpha) : in_working_format(dtype, alpha);
+}
+
+step_scalars scalars_for_step(sgd_path path, const sgd_hyper *hyper, sgd_dtype dtype)
+{
+    double (*alpha)(sgd_dtype, double) = path == SGD_FUSED ? in_working_format : scalar_for_axpy;
+    return (step_scalars){.minus_lr = alpha(dtype, -hyper->lr),
+                          .weight_decay = alpha(dtype, hyper->weight_decay),
+                          .scale = scalar_for_scale(path, dtype, hyper->momentum),
+                          .momentum = alpha(dtype, hyper->momentum),
+                          .one_minus_dampening = alpha(dtype, 1 - hyper->dampening),
+                          .has_decay = hyper->weight_decay != 0,
+                          .has_momentum = hyper->momentum != 0,
+                          .nesterov = hyper->nesterov,
+                          .maximize = hyper->maximize};
+}

@@ -1,0 +1,165 @@
+/* step_text.h - the algorithm, written once: included per dtype by instantiate.h, per instruction set by <isa>.c.
+ *
+ * Before inclusion: DTYPE (f64, f32, f16, bf16), WORKING (w64, w32) and HALF (0, 1).  An instruction set's vocabulary gives
+ *   WORKING:  the register type, LANES_, broadcast_, mul_, add_, fma_ (x*y+z), fms_ (x*y-z), neg_
+ *   DTYPE:    stored_ (register type), load_, store_, widen_, narrow_ (rounds), round_ (narrow and widen), pack_ (narrow of a
+ *             value that is rounded already), flip_ (sign of the stored bits)
+ * all of which give the first NaN among their operands in the order written, as rules.def wants it.
+ */
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define W(name) JOIN(name, WORKING)
+#define D(name) JOIN(name, DTYPE)
+
+/* y + alpha*x: at::add with alpha */
+static ALWAYS_INLINE WORKING D(add_scaled)(rounding r, WORKING alpha, WORKING x, WORKING y)
+{
+    if (!HALF)
+        return has_fma(r) ? W(fma)(x, alpha, y) : W(add)(W(mul)(x, alpha), y);
+    switch (r) {
+    case FMA_BODY:
+        return D(round)(r, W(fma)(x, alpha, y));
+    case BASE_BODY:
+        return D(round)(r, W(add)(D(round)(r, W(mul)(x, alpha)), y));
+    default:
+        return D(round)(r, W(add)(y, D(round)(r, W(mul)(x, alpha))));
+    }
+}
+
+/* -x: at::neg, which flips stored bits in vectors and goes through float in 16-bit tails */
+static ALWAYS_INLINE D(stored) D(negated)(rounding r, D(stored) x)
+{
+    return !HALF || r == FMA_BODY ? D(flip)(x) : D(narrow)(r, W(neg)(D(widen)(x)));
+}
+
+/* a*x + y in the working format, not rounded to 16 bits: the fused kernel's products */
+static ALWAYS_INLINE WORKING D(product_sum)(rounding r, WORKING x, WORKING a, WORKING y)
+{
+    return has_fma(r) ? W(fma)(x, a, y) : W(add)(W(mul)(x, a), y);
+}
+
+/* ---- for-loop and foreach: torch/optim/sgd.py _single_tensor_sgd, every operation rounded where PyTorch rounds it --- */
+
+static ALWAYS_INLINE void D(eager_block)(rounding r, const step_scalars *s, const step_run *run, size_t at, size_t n)
+{
+    D(stored) grad = D(load)(run->grad, at, n);
+    WORKING p = D(widen)(D(load)(run->param, at, n));
+    if (s->maximize)
+        grad = D(negated)(r, grad);
+    WORKING g = D(widen)(grad);
+    if (s->has_decay)
+        g = D(add_scaled)(r, W(broadcast)(s->weight_decay), p, g);
+    if (s->has_momentum) {
+        WORKING b;
+        if (run->first) {
+            /* clone() keeps every bit of a NaN, so the copy is made of stored bits */
+            D(stored) first = s->has_decay ? D(pack)(g) : grad;
+            D(store)(run->buffer, at, n, first);
+            b = D(widen)(first);
+        } else {
+            b = D(round)(r, W(mul)(D(widen)(D(load)(run->buffer, at, n)), W(broadcast)(s->scale)));
+            b = D(add_scaled)(r, W(broadcast)(s->one_minus_dampening), g, b);
+            D(store)(run->buffer, at, n, D(pack)(b));
+        }
+        g = s->nesterov ? D(add_scaled)(r, W(broadcast)(s->momentum), b, g) : b;
+        if (run->write_grad)
+            D(store)(run->grad, at, n, D(pack)(g));
+    }
+    p = D(add_scaled)(r, W(broadcast)(s->minus_lr), g, p);
+    D(store)(run->param, at, n, D(pack)(p));
+}
+
+/* ---- fused: ATen/native/cpu/FusedSGDKernel.cpp sgd_math ------------------------------------------------------------ */
+
+static ALWAYS_INLINE void D(fused_block)(rounding r, const step_scalars *s, const step_run *run, size_t at, size_t n)
+{
+    WORKING p = D(widen)(D(load)(run->param, at, n));
+    WORKING g = D(widen)(D(load)(run->grad, at, n));
+    WORKING weight_decay = W(broadcast)(s->weight_decay);
+    if (r == FMA_TAIL && s->maximize && s->has_decay) {
+        g = W(fms)(p, weight_decay, g);
+    } else {
+        if (s->maximize)
+            g = W(neg)(g);
+        if (s->has_decay)
+            g = D(product_sum)(r, p, weight_decay, g);
+    }
+    if (s->has_momentum) {
+        WORKING b = g, m = W(broadcast)(s->momentum), c = W(broadcast)(s->one_minus_dampening);
+        if (!run->first) {
+            b = D(widen)(D(load)(run->buffer, at, n));
+            b = r == FMA_BODY ? W(fma)(g, c, W(mul)(b, m)) : D(product_sum)(r, b, m, W(mul)(g, c));
+        }
+        D(store)(run->buffer, at, n, D(narrow)(r, b));
+        g = s->nesterov ? D(product_sum)(r, b, m, g) : b;
+    }
+    p = D(product_sum)(r, g, W(broadcast)(s->minus_lr), p);
+    D(store)(run->param, at, n, D(narrow)(r, p));
+}
+
+/* ---- single operations --------------------------------------------------------------------------------------------- */
+
+static ALWAYS_INLINE void D(negate_block)(rounding r, double alpha, const operand_run *run, size_t at, size_t n)
+{
+    (void)alpha;
+    D(store)(run->out, at, n, D(negated)(r, D(load)(run->x, at, n)));
+}
+
+static ALWAYS_INLINE void D(axpy_block)(rounding r, double alpha, const operand_run *run, size_t at, size_t n)
+{
+    WORKING x = D(widen)(D(load)(run->x, at, n)), y = D(widen)(D(load)(run->y, at, n));
+    D(store)(run->out, at, n, D(pack)(D(add_scaled)(r, W(broadcast)(alpha), x, y)));
+}
+
+static ALWAYS_INLINE void D(scale_block)(rounding r, double alpha, const operand_run *run, size_t at, size_t n)
+{
+    WORKING x = D(widen)(D(load)(run->x, at, n));
+    D(store)(run->out, at, n, D(narrow)(r, W(mul)(x, W(broadcast)(alpha))));
+}
+
+/* ---- loops: whole registers, then what is left; one copy per rounding, so that the rule is a constant inside ---------- */
+
+#define LOOP_(block, rule, scalars, run)                                                                               \
+    do {                                                                                                               \
+        size_t at_ = 0;                                                                                                \
+        for (; at_ + W(LANES) <= (run)->count; at_ += W(LANES))                                                        \
+            block(rule, scalars, run, at_, W(LANES));                                                                  \
+        if (at_ < (run)->count)                                                                                        \
+            block(rule, scalars, run, at_, (run)->count - at_);                                                        \
+    } while (0)
+
+#define LOOP(block, r, scalars, run)                                                                                   \
+    switch (r) {                                                                                                       \
+    case FMA_BODY: LOOP_(block, FMA_BODY, scalars, run); break;                                                        \
+    case FMA_TAIL: LOOP_(block, FMA_TAIL, scalars, run); break;                                                        \
+    case BASE_BODY: LOOP_(block, BASE_BODY, scalars, run); break;                                                      \
+    case BASE_TAIL: LOOP_(block, BASE_TAIL, scalars, run); break;                                                      \
+    }
+
+static void D(eager)(rounding r, const step_scalars *scalars, const step_run *run)
+{
+    const step_scalars s = *scalars;
+    const step_run local = *run;
+    LOOP(D(eager_block), r, &s, &local)
+}
+
+static void D(fused)(rounding r, const step_scalars *scalars, const step_run *run)
+{
+    const step_scalars s = *scalars;
+    const step_run local = *run;
+    LOOP(D(fused_block), r, &s, &local)
+}
+
+static void D(negate)(rounding r, double alpha, const operand_run *run) { LOOP(D(negate_block), r, alpha, run) }
+static void D(axpy)(rounding r, double alpha, const operand_run *run) { LOOP(D(axpy_block), r, alpha, run) }
+static void D(scale)(rounding r, double alpha, const operand_run *run) { LOOP(D(scale_block), r, alpha, run) }
+
+#undef LOOP
+#undef LOOP_
+#undef D
+#undef W
+#undef JOIN
+#undef JOIN_
+#undef DTYPE
+#undef WORKING
+#undef HALF

@@ -1,0 +1,21 @@
+/* vocabulary.h - what all instruction sets' vocabularies share: for f64 and f32 the stored and the working value are one. */
+#ifndef SGD_CPU_VOCABULARY_H
+#define SGD_CPU_VOCABULARY_H
+
+#include <string.h>
+
+#include "kernels.h"
+
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+static ALWAYS_INLINE bool has_fma(rounding r) { return r == FMA_BODY || r == FMA_TAIL; }
+
+#define STORED_IS_WORKING(dtype, working)                                                                 \
+    typedef working stored_##dtype;                                                                       \
+    static ALWAYS_INLINE working widen_##dtype(working x) { return x; }                                   \
+    static ALWAYS_INLINE working pack_##dtype(working x) { return x; }                                    \
+    static ALWAYS_INLINE working round_##dtype(rounding r, working x) { return (void)r, x; }              \
+    static ALWAYS_INLINE working narrow_##dtype(rounding r, working x) { return (void)r, x; }             \
+    static ALWAYS_INLINE working flip_##dtype(working x) { return neg_##working(x); }
+
+#endif

@@ -1,0 +1,116 @@
+/* vocabulary_avx512.h - 16 floats or 8 doubles a register; AVX-512 F, BW, VL, DQ.  NaNs as in vocabulary_avx2.h. */
+#ifndef SGD_CPU_VOCABULARY_AVX512_H
+#define SGD_CPU_VOCABULARY_AVX512_H
+
+#include <immintrin.h>
+
+#include "vocabulary.h"
+
+typedef __m512 w32;
+typedef __m512d w64;
+enum { LANES_w32 = 16, LANES_w64 = 8 };
+
+static ALWAYS_INLINE w32 broadcast_w32(double x) { return _mm512_set1_ps((float)x); }
+static ALWAYS_INLINE w32 mul_w32(w32 x, w32 y) { return _mm512_mul_ps(x, y); }
+static ALWAYS_INLINE w32 fma_w32(w32 x, w32 y, w32 z) { return _mm512_fmadd_ps(x, y, z); }
+static ALWAYS_INLINE w32 fms_w32(w32 x, w32 y, w32 z) { return _mm512_fmsub_ps(x, y, z); }
+static ALWAYS_INLINE w32 neg_w32(w32 x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f)); }
+static ALWAYS_INLINE w32 add_w32(w32 x, w32 y)
+{
+    w32 sum;
+    __asm__("vaddps %2, %1, %0" : "=v"(sum) : "v"(x), "v"(y));
+    return sum;
+}
+
+static ALWAYS_INLINE w64 broadcast_w64(double x) { return _mm512_set1_pd(x); }
+static ALWAYS_INLINE w64 mul_w64(w64 x, w64 y) { return _mm512_mul_pd(x, y); }
+static ALWAYS_INLINE w64 fma_w64(w64 x, w64 y, w64 z) { return _mm512_fmadd_pd(x, y, z); }
+static ALWAYS_INLINE w64 fms_w64(w64 x, w64 y, w64 z) { return _mm512_fmsub_pd(x, y, z); }
+static ALWAYS_INLINE w64 neg_w64(w64 x) { return _mm512_xor_pd(x, _mm512_set1_pd(-0.0)); }
+static ALWAYS_INLINE w64 add_w64(w64 x, w64 y)
+{
+    w64 sum;
+    __asm__("vaddpd %2, %1, %0" : "=v"(sum) : "v"(x), "v"(y));
+    return sum;
+}
+
+STORED_IS_WORKING(f32, w32)
+STORED_IS_WORKING(f64, w64)
+
+/* ---- memory: n elements, the rest of the register zero ---------------------------------------------------------------- */
+
+static ALWAYS_INLINE __mmask16 first_lanes(size_t n) { return (__mmask16)((1u << n) - 1); }
+
+#define AVX512_MEMORY(dtype, element, lanes, load_all, load_some, store_all, store_some)                        \
+    static ALWAYS_INLINE stored_##dtype load_##dtype(const void *memory, size_t at, size_t n)                   \
+    {                                                                                                           \
+        const element *from = (const element *)memory + at;                                                     \
+        return n == (lanes) ? load_all(from) : load_some(first_lanes(n), from);                                 \
+    }                                                                                                           \
+    static ALWAYS_INLINE void store_##dtype(void *memory, size_t at, size_t n, stored_##dtype x)                \
+    {                                                                                                           \
+        element *to = (element *)memory + at;                                                                   \
+        if (n == (lanes))                                                                                       \
+            store_all(to, x);                                                                                   \
+        else                                                                                                    \
+            store_some(to, first_lanes(n), x);                                                                  \
+    }
+
+typedef __m256i stored_f16;
+typedef __m256i stored_bf16;
+AVX512_MEMORY(f32, float, 16, _mm512_loadu_ps, _mm512_maskz_loadu_ps, _mm512_storeu_ps, _mm512_mask_storeu_ps)
+AVX512_MEMORY(f64, double, 8, _mm512_loadu_pd, _mm512_maskz_loadu_pd, _mm512_storeu_pd, _mm512_mask_storeu_pd)
+AVX512_MEMORY(f16, uint16_t, 16, _mm256_loadu_epi16, _mm256_maskz_loadu_epi16, _mm256_storeu_epi16,
+              _mm256_mask_storeu_epi16)
+AVX512_MEMORY(bf16, uint16_t, 16, _mm256_loadu_epi16, _mm256_maskz_loadu_epi16, _mm256_storeu_epi16,
+              _mm256_mask_storeu_epi16)
+
+static ALWAYS_INLINE stored_f16 flip_f16(stored_f16 x) { return _mm256_xor_si256(x, _mm256_set1_epi16(INT16_MIN)); }
+static ALWAYS_INLINE stored_bf16 flip_bf16(stored_bf16 x) { return flip_f16(x); }
+
+/* ---- f16 and bf16 ------------------------------------------------------------------------------------------------------ */
+
+static ALWAYS_INLINE __mmask16 nan_lanes(w32 x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
+static ALWAYS_INLINE w32 of_bits_w32(__m512i x) { return _mm512_castsi512_ps(x); }
+
+static ALWAYS_INLINE w32 widen_f16(stored_f16 x) { return _mm512_cvtph_ps(x); }
+static ALWAYS_INLINE stored_f16 pack_f16(w32 x) { return _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT); }
+
+static ALWAYS_INLINE w32 round_f16(rounding r, w32 x)
+{
+    w32 rounded = widen_f16(pack_f16(x));
+    if (has_fma(r))
+        return rounded;
+    w32 sign = _mm512_and_ps(x, _mm512_set1_ps(-0.0f));
+    w32 plain = _mm512_or_ps(sign, of_bits_w32(_mm512_set1_epi32(0x7FC00000))); /* 0x7E00 widened */
+    return _mm512_mask_blend_ps(nan_lanes(x), rounded, plain);
+}
+
+static ALWAYS_INLINE stored_f16 narrow_f16(rounding r, w32 x)
+{
+    return pack_f16(has_fma(r) ? x : round_f16(r, x));
+}
+
+static ALWAYS_INLINE w32 widen_bf16(stored_bf16 x)
+{
+    return of_bits_w32(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+
+static ALWAYS_INLINE stored_bf16 pack_bf16(w32 x)
+{
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(x), 16));
+}
+
+static ALWAYS_INLINE w32 round_bf16(rounding r, w32 x)
+{
+    __m512i bits = _mm512_castps_si512(x);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i carried = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    __m512i rounded = _mm512_and_si512(carried, _mm512_set1_epi32((int)0xFFFF0000));
+    __m512i nan = _mm512_set1_epi32(r == FMA_BODY ? (int)0xFFFF0000 : 0x7FC00000);
+    return of_bits_w32(_mm512_mask_blend_epi32(nan_lanes(x), rounded, nan));
+}
+
+static ALWAYS_INLINE stored_bf16 narrow_bf16(rounding r, w32 x) { return pack_bf16(round_bf16(r, x)); }
+
+#endif

@@ -1,0 +1,174 @@
+/* contract.c - names.def and rules.def as tables, and the look-ups over them. */
+#include "contract.h"
+
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const dtype_names[] = {
+#define DTYPE(id, name, bytes, torch) name,
+#include "names.def"
+};
+static const size_t dtype_sizes[] = {
+#define DTYPE(id, name, bytes, torch) bytes,
+#include "names.def"
+};
+static const char *const path_names[] = {
+#define PATH(id, name, what) name,
+#include "names.def"
+};
+static const char *const path_descriptions[] = {
+#define PATH(id, name, what) what,
+#include "names.def"
+};
+static const char *const contract_names[] = {
+#define CONTRACT(id, name, what) name,
+#include "names.def"
+};
+static const char *const contract_descriptions[] = {
+#define CONTRACT(id, name, what) what,
+#include "names.def"
+};
+static const char *const stage_names[] = {"negate",   "decay",    "negate+decay", "first buffer",
+                                          "momentum", "nesterov", "param",        "store"};
+static const char *const segment_names[] = {"any", "body", "tail"};
+static const char *const narrow_names[] = {"sign and top payload bits, quieted", "sign | 0x7E00", "0xFFFF", "0x7FC0"};
+
+static const char *name_of(const char *const *names, size_t count, size_t value)
+{
+    return value < count ? names[value] : NULL;
+}
+
+static bool parse(const char *const *names, size_t count, const char *name, size_t *out)
+{
+    for (size_t i = 0; name && i < count; i++)
+        if (!strcmp(names[i], name)) {
+            *out = i;
+            return true;
+        }
+    return false;
+}
+
+const char *sgd_dtype_name(sgd_dtype dtype) { return name_of(dtype_names, COUNT(dtype_names), dtype); }
+const char *sgd_path_name(sgd_path path) { return name_of(path_names, COUNT(path_names), path); }
+const char *sgd_path_description(sgd_path path) { return name_of(path_descriptions, COUNT(path_descriptions), path); }
+const char *sgd_contract_name(sgd_contract contract) { return name_of(contract_names, COUNT(contract_names), contract); }
+const char *sgd_contract_description(sgd_contract contract)
+{
+    return name_of(contract_descriptions, COUNT(contract_descriptions), contract);
+}
+const char *sgd_stage_name(sgd_stage stage) { return name_of(stage_names, COUNT(stage_names), stage); }
+const char *sgd_segment_name(sgd_segment segment) { return name_of(segment_names, COUNT(segment_names), segment); }
+const char *sgd_narrow_name(sgd_narrow narrow) { return name_of(narrow_names, COUNT(narrow_names), narrow); }
+
+size_t sgd_dtype_size(sgd_dtype dtype) { return (size_t)dtype < COUNT(dtype_sizes) ? dtype_sizes[dtype] : 0; }
+
+bool sgd_dtype_parse(const char *name, sgd_dtype *out)
+{
+    size_t value;
+    if (!parse(dtype_names, COUNT(dtype_names), name, &value))
+        return false;
+    *out = (sgd_dtype)value;
+    return true;
+}
+
+bool sgd_path_parse(const char *name, sgd_path *out)
+{
+    size_t value;
+    if (!parse(path_names, COUNT(path_names), name, &value))
+        return false;
+    *out = (sgd_path)value;
+    return true;
+}
+
+bool sgd_contract_parse(const char *name, sgd_contract *out)
+{
+    size_t value;
+    if (!parse(contract_names, COUNT(contract_names), name, &value))
+        return false;
+    *out = (sgd_contract)value;
+    return true;
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------------------- */
+
+#define BIT(value) (1u << (value))
+enum {
+    FMA = BIT(SGD_TORCH_2_13_CPU_FMA),
+    BASE = BIT(SGD_TORCH_2_13_CPU_BASE),
+    BOTH = FMA | BASE,
+    FORLOOP = BIT(SGD_FORLOOP),
+    FOREACH = BIT(SGD_FOREACH),
+    EAGER = FORLOOP | FOREACH,
+    FUSED = BIT(SGD_FUSED),
+    F64 = BIT(SGD_F64),
+    F32 = BIT(SGD_F32),
+    F16 = BIT(SGD_F16),
+    BF16 = BIT(SGD_BF16),
+    WIDE = F64 | F32,
+    HALF = F16 | BF16,
+    ALL = WIDE | HALF
+};
+
+static const sgd_rule torch_rules[] = {
+#define RULE(contracts, paths, dtypes, segment, stage, nan, text) \
+    {contracts, paths, dtypes, SGD_SEGMENT_##segment, SGD_STAGE_##stage, SGD_NAN_##nan, text},
+#include "rules.def"
+};
+static const sgd_width torch_widths[] = {
+#define WIDTH(paths, dtypes, lanes, chunk, defect) {paths, dtypes, lanes, chunk, defect, 0},
+#include "rules.def"
+};
+static const sgd_narrowing torch_narrowings[] = {
+#define NARROW(contracts, dtypes, segment, nan_becomes) \
+    {contracts, dtypes, SGD_SEGMENT_##segment, SGD_NARROW_##nan_becomes},
+#include "rules.def"
+};
+static const sgd_rulebook torch_book = {torch_rules,         COUNT(torch_rules),      torch_widths,
+                                        COUNT(torch_widths), torch_narrowings, COUNT(torch_narrowings)};
+
+const sgd_rulebook *sgd_rulebook_torch(void) { return &torch_book; }
+
+static bool segment_matches(sgd_segment rule, sgd_segment asked) { return rule == SGD_SEGMENT_ANY || rule == asked; }
+
+const sgd_rule *sgd_rulebook_rule(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype,
+                                  sgd_segment segment, sgd_stage stage)
+{
+    for (const sgd_rule *rule = book->rules; rule < book->rules + book->rule_count; rule++)
+        if (rule->stage == stage && (rule->contracts & BIT(contract)) && (rule->paths & BIT(path)) &&
+            (rule->dtypes & BIT(dtype)) && segment_matches(rule->segment, segment))
+            return rule;
+    return NULL;
+}
+
+const sgd_width *sgd_rulebook_width(const sgd_rulebook *book, sgd_path path, sgd_dtype dtype)
+{
+    for (const sgd_width *width = book->widths; width < book->widths + book->width_count; width++)
+        if ((width->paths & BIT(path)) && (width->dtypes & BIT(dtype)))
+            return width;
+    return NULL;
+}
+
+const sgd_narrowing *sgd_rulebook_narrowing(const sgd_rulebook *book, sgd_contract contract, sgd_dtype dtype,
+                                            sgd_segment segment)
+{
+    for (const sgd_narrowing *line = book->narrowings; line < book->narrowings + book->narrowing_count; line++)
+        if ((line->contracts & BIT(contract)) && (line->dtypes & BIT(dtype)) && segment_matches(line->segment, segment))
+            return line;
+    return NULL;
+}
+
+sgd_nan sgd_rulebook_nan(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype)
+{
+    for (int segment = SGD_SEGMENT_BODY; segment <= SGD_SEGMENT_TAIL; segment++) {
+        const sgd_narrowing *line = sgd_rulebook_narrowing(book, contract, dtype, segment);
+        if (line && (line->narrow == SGD_NARROW_ALL_ONES || line->narrow == SGD_NARROW_X_7FC0))
+            continue;
+        for (int stage = 0; stage < SGD_STAGE_COUNT; stage++) {
+            const sgd_rule *rule = sgd_rulebook_rule(book, contract, path, dtype, segment, stage);
+            if (rule && rule->nan == SGD_NAN_CLASS)
+                return SGD_NAN_CLASS;
+        }
+    }
+    return SGD_NAN_EXACT;
+}
