@@ -1,0 +1,81 @@
+/* compare.c - see compare.h. */
+#include "compare.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Widths of the fields, as IEEE 754 (and bfloat16) have them. */
+typedef struct format {
+    int exponent, mantissa, digits;
+} format;
+
+static const format format_of[SGD_DTYPE_COUNT] = {
+    [SGD_F64] = {11, 52, 17}, [SGD_F32] = {8, 23, 9}, [SGD_F16] = {5, 10, 5}, [SGD_BF16] = {8, 7, 4}};
+
+static uint64_t ones(int count) { return ((uint64_t)1 << count) - 1; }
+
+static uint64_t exponent_field(format f, uint64_t bits) { return bits >> f.mantissa & ones(f.exponent); }
+
+uint64_t element_bits(sgd_dtype dtype, const void *elements, size_t index)
+{
+    switch (sgd_dtype_size(dtype)) {
+    case 2: return ((const uint16_t *)elements)[index];
+    case 4: return ((const uint32_t *)elements)[index];
+    default: return ((const uint64_t *)elements)[index];
+    }
+}
+
+bool bits_are_nan(sgd_dtype dtype, uint64_t bits)
+{
+    format f = format_of[dtype];
+    return exponent_field(f, bits) == ones(f.exponent) && (bits & ones(f.mantissa));
+}
+
+static bool both_nan(sgd_dtype dtype, uint64_t a, uint64_t b) { return bits_are_nan(dtype, a) && bits_are_nan(dtype, b); }
+
+comparison compare_arrays(sgd_dtype dtype, size_t numel, const void *expected, const void *actual,
+                          const uint8_t *undefined, sgd_nan nan)
+{
+    comparison result = {0};
+    if (!numel || (!undefined && memcmp(expected, actual, numel * sgd_dtype_size(dtype)) == 0))
+        return result;
+    for (size_t i = 0; i < numel; i++) {
+        if (undefined && undefined[i]) {
+            result.masked++;
+            continue;
+        }
+        uint64_t wanted = element_bits(dtype, expected, i), got = element_bits(dtype, actual, i);
+        if (wanted == got)
+            continue;
+        if (nan == SGD_NAN_CLASS && both_nan(dtype, wanted, got))
+            result.nan_payload++;
+        else if (!result.different++)
+            result.first = i;
+    }
+    return result;
+}
+
+/* The magnitude of finite bits. */
+static double magnitude(format f, uint64_t bits)
+{
+    int bias = (int)ones(f.exponent - 1), exponent = (int)exponent_field(f, bits);
+    uint64_t mantissa = bits & ones(f.mantissa);
+    if (exponent)
+        mantissa |= ones(f.mantissa) + 1;
+    else
+        exponent = 1;
+    return ldexp((double)mantissa, exponent - bias - f.mantissa);
+}
+
+void element_text(sgd_dtype dtype, uint64_t bits, char *text)
+{
+    format f = format_of[dtype];
+    const char *sign = bits >> (f.exponent + f.mantissa) & 1 ? "-" : "";
+    if (bits_are_nan(dtype, bits))
+        snprintf(text, ELEMENT_TEXT_SIZE, "%s%s", sign, bits >> (f.mantissa - 1) & 1 ? "NaN" : "signalling NaN");
+    else if (exponent_field(f, bits) == ones(f.exponent))
+        snprintf(text, ELEMENT_TEXT_SIZE, "%sinf", sign);
+    else
+        snprintf(text, ELEMENT_TEXT_SIZE, "%s%.*g", sign, f.digits, magnitude(f, bits));
+}

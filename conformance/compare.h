@@ -1,0 +1,28 @@
+/* compare.h - two arrays of one dtype, element by element, by their bits. */
+#ifndef CONFORM_COMPARE_H
+#define CONFORM_COMPARE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "contract.h"
+
+typedef struct comparison {
+    size_t different;   /* elements whose bits are wrong                                             */
+    size_t nan_payload; /* elements that are both NaN, with other bits, where only the class counts  */
+    size_t masked;      /* elements left out, since torch leaves them to chance                      */
+    size_t first;       /* index of the first different element                                      */
+} comparison;
+
+/* `undefined`: flags of the elements to leave out, or NULL. */
+comparison compare_arrays(sgd_dtype dtype, size_t numel, const void *expected, const void *actual,
+                          const uint8_t *undefined, sgd_nan nan);
+
+uint64_t element_bits(sgd_dtype dtype, const void *elements, size_t index);
+bool bits_are_nan(sgd_dtype dtype, uint64_t bits);
+
+/* The value in decimal, exact enough to tell it from its neighbours; a NaN with its sign and kind. */
+#define ELEMENT_TEXT_SIZE 40
+void element_text(sgd_dtype dtype, uint64_t bits, char *text);
+
+#endif

@@ -1,0 +1,73 @@
+/* vectors.h - a file of golden vectors in memory: PyTorch's runs as tables of columns (reference/vectors/README.md).
+ *
+ * What vectors_load returns has been checked through and through: every index is in range, every array has the dtype and
+ * size of its tensor, every code is known.  Its users index without looking.  A loaded file is constant; any number of
+ * threads may read it.
+ */
+#ifndef CONFORM_VECTORS_H
+#define CONFORM_VECTORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "contract.h"
+#include "message.h"
+
+#define VECTORS_NONE 0xFFFFFFFFu
+
+/* Largest tensor, and all tensors of a problem together, that a file may ask for. */
+#define VECTORS_MAX_NUMEL ((uint64_t)1 << 28)
+
+typedef enum vectors_kind { VECTORS_STORED, VECTORS_GENERATED, VECTORS_HASHED, VECTORS_KIND_COUNT } vectors_kind;
+
+/* ATEN_CPU_CAPABILITY of a run. */
+typedef enum vectors_capability {
+    VECTORS_DEFAULT,
+    VECTORS_AVX2,
+    VECTORS_AVX512,
+    VECTORS_CAPABILITY_COUNT
+} vectors_capability;
+
+#define VECTORS_KNOWN_FLAGS 0x1FFu
+
+typedef struct vectors {
+    char *file; /* as the caller named it */
+    int64_t seed;
+#define ATTRIBUTE(name) char *name;
+#define TABLE(member, file_name) struct { size_t count;
+#define COLUMN(table, name, type) type *name;
+#define END_TABLE(member) } member;
+#define BITS(name, type) struct { size_t count; type *elements; } name;
+#include "columns.def"
+} vectors;
+
+/* Reads and checks a file.  NULL with one line "FILE: OBJECT: reason". */
+vectors *vectors_load(const char *file, conform_error *error);
+void vectors_free(vectors *vectors); /* takes NULL */
+
+/* The checks behind vectors_load, over columns that have the right types and lengths. */
+bool vectors_check(const vectors *vectors, conform_error *error);
+
+/* ---- one case ------------------------------------------------------------------------------------------------------ */
+
+#define VECTORS_NAME_SIZE 96
+
+sgd_contract vectors_contract(const vectors *vectors, size_t case_row);
+
+/* The dtype of all tensors of the case; SGD_DTYPE_COUNT where they have several. */
+sgd_dtype vectors_dtype(const vectors *vectors, size_t case_row);
+
+/* "torch-2.13/cpu-fma/foreach/bf16/00042-t1-avx2"; `name` has VECTORS_NAME_SIZE characters. */
+void vectors_case_name(const vectors *vectors, size_t case_row, char *name);
+
+/* The first row of table `tensor` of a problem, and how many tensors it has over all groups. */
+size_t vectors_tensor_begin(const vectors *vectors, size_t problem_row);
+size_t vectors_tensor_count(const vectors *vectors, size_t problem_row);
+
+/* The elements of a stored array. */
+const void *vectors_stored(const vectors *vectors, size_t array_row);
+
+/* A dtype's name, "mixed" for SGD_DTYPE_COUNT. */
+const char *vectors_dtype_name(sgd_dtype dtype);
+
+#endif
