@@ -133,8 +133,7 @@ static void widen(const expression_context *context, block_value *value)
 
 static void narrow(const expression_context *context, block_value *value)
 {
-    if (value->stored)
-        return;
+    widen(context, value); /* a stored NaN changes all the same */
     for (size_t i = 0; i < context->count; i++)
         value->bits[i] = rounding_narrow(context->dtype, context->nan_becomes, value->bits[i]);
     value->stored = true;

@@ -77,6 +77,7 @@ typedef struct tensor_step {
     const sgd_width *width;
     sgd_path momentum_path;    /* the path whose MOMENTUM rule holds */
     const uint16_t *old_buffer; /* the buffer before the step, where a rule reads its neighbours */
+    bool open_nans;             /* PyTorch leaves the bits of NaNs open in this cell */
 } tensor_step;
 
 static uint64_t load_bits(const void *memory, size_t bytes, size_t index)
@@ -230,19 +231,27 @@ static bool step_segment(const tensor_step *step, sgd_segment segment, size_t be
     return true;
 }
 
+/* Whether an element of the old buffer is a NaN whose bits PyTorch leaves open: read as half a float it is anything. */
+static bool is_open_nan(const tensor_step *step, size_t index)
+{
+    uint16_t infinity = step->tensor->dtype == SGD_F16 ? 0x7C00 : 0x7F80;
+    return step->open_nans && (step->old_buffer[index] & 0x7FFF) > infinity;
+}
+
 /* Flags the buffer elements that the defective body leaves to chance: those that read beyond the buffer, race with the
- * next thread's chunk, or read an element that is undefined already. */
+ * next thread's chunk, or read an element that is undefined or an open NaN already. */
 static void mark_undefined(const tensor_step *step, size_t body)
 {
     const sgd_oracle_tensor *tensor = step->tensor;
     size_t lanes = step->width->lanes, numel = tensor->numel;
     size_t chunk = 2 * lanes * ceil_divide(ceil_divide(numel, 2 * lanes), step->options->torch_threads);
     for (size_t i = 0; i < body; i++) {
-        size_t source = pair_source(lanes, i), chunk_end = i - i % chunk + chunk;
-        bool outside = source + 1 >= numel;
+        size_t low = pair_source(lanes, i), chunk_end = i - i % chunk + chunk;
+        bool outside = low + 1 >= numel;
         bool raced = chunk_end < numel && i + 4 >= chunk_end;
-        /* Ascending order reads elements at or behind i only, so the flags of this step overwrite none that is needed. */
-        tensor->undefined[i] = outside || raced || tensor->undefined[source] || tensor->undefined[source + 1];
+        /* Elements at or behind i only are read, so the flags of this step overwrite none that is still needed. */
+        tensor->undefined[i] = outside || raced || tensor->undefined[low] || tensor->undefined[low + 1] ||
+                               is_open_nan(step, low) || is_open_nan(step, low + 1);
     }
 }
 
@@ -305,11 +314,14 @@ bool sgd_oracle_step(const sgd_oracle *oracle, const sgd_oracle_options *options
     for (size_t i = 0; i < count; i++) {
         if (!tensors[i].grad)
             continue;
-        tensor_step step = {.oracle = oracle,
-                            .options = options,
-                            .tensor = &tensors[i],
-                            .width = sgd_rulebook_width(oracle->book, options->path, tensors[i].dtype),
-                            .momentum_path = momentum_path[tensors[i].dtype]};
+        sgd_dtype dtype = tensors[i].dtype;
+        tensor_step step = {
+            .oracle = oracle,
+            .options = options,
+            .tensor = &tensors[i],
+            .width = sgd_rulebook_width(oracle->book, options->path, dtype),
+            .momentum_path = momentum_path[dtype],
+            .open_nans = sgd_rulebook_nan(oracle->book, options->contract, options->path, dtype) == SGD_NAN_CLASS};
         if (!step_tensor(&step))
             return false;
     }
