@@ -4,13 +4,13 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { OP_MUL, OP_ADD, OP_FMA, OP_FMS, OP_FNMA, OP_NEG, OP_FLIP, OP_ROUND, OP_PAIR, OP_COUNT, LEAF_VARIABLE, LEAF_SCALAR };
+enum { OP_MUL, OP_ADD, OP_FMA, OP_FMS, OP_FNMA, OP_APART, OP_NEG, OP_FLIP, OP_ROUND, OP_PAIR, OP_COUNT, LEAF_VARIABLE, LEAF_SCALAR };
 
 static const struct {
     const char *name;
     uint8_t arity;
 } operators[OP_COUNT] = {{"mul", 2}, {"add", 2}, {"fma", 3}, {"fms", 3}, {"fnma", 3},
-                         {"neg", 1}, {"flip", 1}, {"R", 1},  {"pair", 1}};
+                         {"apart", 3}, {"neg", 1}, {"flip", 1}, {"R", 1},  {"pair", 1}};
 
 static const char *const variable_names[VARIABLE_COUNT] = {"p", "g", "b"};
 static const char *const scalar_names[SCALAR_COUNT] = {"lr", "-lr", "wd", "m", "c", "cf"};
@@ -156,6 +156,7 @@ static void arithmetic(const expression_context *context, uint8_t op, block_valu
         case OP_MUL: x[0].bits[i] = rounding_mul(format, a, b); break;
         case OP_ADD: x[0].bits[i] = rounding_add(format, a, b); break;
         case OP_FMA: x[0].bits[i] = rounding_fma(format, a, b, x[2].bits[i]); break;
+        case OP_APART: x[0].bits[i] = rounding_add(format, rounding_mul(format, a, b), x[2].bits[i]); break;
         case OP_FMS: x[0].bits[i] = rounding_fms(format, a, b, x[2].bits[i]); break;
         default: x[0].bits[i] = rounding_fnma(format, a, b, x[2].bits[i]); break;
         }

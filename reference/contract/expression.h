@@ -1,4 +1,6 @@
-/* expression.h - the little language of rules.def: "g = R(fma(p, wd16, g))" parsed once, evaluated on blocks of elements. */
+/* expression.h - the little language of rules.def: "g = R(fma(p, wd16, g))" parsed once, evaluated on blocks of elements.
+ *
+ * Two words are for books of mistakes only: apart(x,y,z), an fma that rounds its product, and cf, below. */
 #ifndef SGD_ORACLE_EXPRESSION_H
 #define SGD_ORACLE_EXPRESSION_H
 
