@@ -86,7 +86,7 @@ def cpu_model() -> str:
 
 
 def capture(options: argparse.Namespace) -> Iterator[str]:
-    """Makes the files, all or none of them, and yields a line about each.  Raises CaptureError and OSError."""
+    """Makes the files, all or none of them, and yields a line about each.  Raises CaptureError."""
     from .children import Planned, run_all
     from .dtypes import BY_NAME
     from .plan import Selection, plan
@@ -126,7 +126,7 @@ def unique(values: list) -> tuple:
 
 
 def write_all(images: dict[Path, bytes]) -> None:
-    """Writes each file beside its target, then moves them all into place; raises OSError and leaves nothing half done."""
+    """Writes each file beside its target, then moves them all into place; raises CaptureError and leaves nothing half done."""
     written: dict[Path, Path] = {}
     try:
         for path, image in images.items():
@@ -137,10 +137,11 @@ def write_all(images: dict[Path, bytes]) -> None:
                 os.fsync(file.fileno())
         for path, temporary in written.items():
             os.replace(temporary, path)
-    except BaseException:
+    except OSError as error:
+        raise CaptureError(f"{path}: {error.strerror}") from error
+    finally:
         for temporary in written.values():
             temporary.unlink(missing_ok=True)
-        raise
 
 
 def main(arguments: list[str]) -> int:
@@ -151,8 +152,6 @@ def main(arguments: list[str]) -> int:
         reason = str(error)
     except ImportError as error:
         reason = f"{error.name}: cannot be imported by {sys.executable} ({error})"
-    except OSError as error:
-        reason = f"{error.filename or 'output'}: {error.strerror or error}"
     else:
         return 0
     print("capture:", " ".join(reason.split()), file=sys.stderr)

@@ -38,8 +38,8 @@ class Dtype:
 
     def pack(self, sign, exponent, mantissa) -> np.ndarray:
         """Bit patterns from integer fields (arrays or scalars that broadcast); fields must be in range."""
-        u64 = lambda field: np.asarray(field).astype(np.uint64)
-        bits = u64(sign) << np.uint64(self.width - 1) | u64(exponent) << np.uint64(self.mantissa_bits) | u64(mantissa)
+        sign, exponent, mantissa = (np.asarray(field).astype(np.uint64) for field in (sign, exponent, mantissa))
+        bits = sign << np.uint64(self.width - 1) | exponent << np.uint64(self.mantissa_bits) | mantissa
         return bits.astype(self.uint)
 
 

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from .arrays import STORED_LIMIT
 from .dtypes import Dtype
 from .problems import Group, Problem, problems
+from .undefined import undefined_after
 
 PATHS = ("forloop", "foreach", "fused")
 CAPABILITIES = ("default", "avx2", "avx512")
 """Both in the order of their codes in the file format."""
-
-FUSED_BLOCK = 16
-"""Elements of a block of PyTorch's fused kernel for 16-bit dtypes, in which pytorch#191763 reads the buffer in the wrong places."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def runs_of(problem: Problem, selection: Selection) -> list[Run]:
 
 def fused_can_run(problem: Problem, threads: int) -> bool:
     """False where PyTorch raises TypeError, and where a hashed output would hold elements that PyTorch leaves to chance."""
-    return not any(_mixes_buffers(group) or _large_is_undefined(problem, group, threads) for group in problem.groups)
+    return not any(map(_mixes_buffers, problem.groups)) and not _hashes_chance(problem, threads)
 
 
 def _mixes_buffers(group: Group) -> bool:
@@ -84,9 +82,8 @@ def _mixes_buffers(group: Group) -> bool:
     return False
 
 
-def _large_is_undefined(problem: Problem, group: Group, threads: int) -> bool:
-    """The rule of pytorch#191763: later steps read past each thread's part, and past the end unless the tail is half a block."""
-    if problem.dtype.width != 16 or group.hyper.momentum == 0 or problem.steps == 1:
+def _hashes_chance(problem: Problem, threads: int) -> bool:
+    """True if an array that is known by its hash only would hold undefined elements."""
+    if not problem.is_large:
         return False
-    large = [tensor.numel for tensor in group.tensors if tensor.numel > STORED_LIMIT]
-    return any(threads > 1 or numel % FUSED_BLOCK < FUSED_BLOCK // 2 for numel in large)
+    return any(mask.size > STORED_LIMIT and mask.any() for masks in undefined_after(problem, threads) for mask in masks)

@@ -97,8 +97,8 @@ def _covering(rng: np.random.Generator, dtype: Dtype, index: int, number: int) -
         hyper = replace(hyper, lr=float(rng.choice([1.0, 3.14159, 100.0])))
     steps = int(rng.integers(2, 4))
     builder = _Builder(rng, dtype, index, steps)
-    lead = builder.tensor(int(rng.choice(SPLIT_SIZES)), lead_pool, hyper)
-    others = [builder.tensor(_size(rng), "normal", hyper) for _ in range(rng.integers(0, 3))]
+    lead = builder.tensor(int(rng.choice(SPLIT_SIZES)), lead_pool, hyper, mixed=False)
+    others = [builder.tensor(_size(rng), "normal", hyper, mixed=False) for _ in range(rng.integers(0, 3))]
     return builder.problem([Group(hyper, (lead, *others))])
 
 
@@ -155,10 +155,10 @@ class _Builder:
     def __post_init__(self) -> None:
         self.flags: set[str] = set()
 
-    def tensor(self, numel: int, pool: str, hyper: Hyper) -> Tensor:
-        """A small tensor from the pool; one `normal` tensor in eight gets special elements strewn in."""
+    def tensor(self, numel: int, pool: str, hyper: Hyper, mixed: bool = True) -> Tensor:
+        """A small tensor from the pool; if mixed, one `normal` tensor in eight gets special elements strewn in."""
         data = draw(pool, self.rng, self.dtype, numel, self.steps, hyper)
-        if pool == "normal" and self.rng.random() < 0.125:
+        if pool == "normal" and mixed and self.rng.random() < 0.125:
             pool = str(self.rng.choice(["wide", "subnormal", "zero", "inf", "overflow", "nan"]))
             data = strew(pool, self.rng, self.dtype, data)
         if pool != "normal":
