@@ -1,0 +1,177 @@
+/* case.c - one case: the oracle against torch, then each subject against torch and against the specification; see run.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "suite.h"
+
+/* What the arrays of a case can be. */
+typedef struct answers {
+    expectation reproduced;    /* the oracle with torch's defects                             */
+    expectation torch;
+    expectation specification; /* the oracle without; only where the case has a known defect  */
+} answers;
+
+static void add_failure(conform_case_result *result, const conform_subject *subject, conform_match wanted,
+                        const difference *what)
+{
+    result->failures[result->failure_count++] = (conform_failure){subject, wanted, *what};
+}
+
+/* ---- the oracle ---------------------------------------------------------------------------------------------------- */
+
+static void judge_oracle(const case_data *data, const answers *known, conform_case_result *result)
+{
+    judgement verdict = {.verdict = CONFORM_EQUAL};
+    judged what = {data, SGD_DEFECTS_REPRODUCE};
+    for (size_t step = 0; step < data->steps; step++)
+        for (size_t t = 0; t < data->tensors; t++)
+            for (int array = 0; array < CASE_ARRAY_COUNT; array++) {
+                const expected_array *oracle = expected_at(&known->reproduced, data, step, t, (case_array)array);
+                judge_array(&verdict, &what, &known->torch, step, t, (case_array)array,
+                            oracle->exists ? oracle->elements : NULL);
+            }
+    result->oracle = verdict.verdict;
+    result->masked = verdict.masked;
+    if (verdict.verdict == CONFORM_DIFFERENT)
+        add_failure(result, NULL, CONFORM_TORCH, &verdict.first);
+}
+
+static bool open_answers(answers *known, case_data *data)
+{
+    *known = (answers){0};
+    if (!expectation_by_oracle(&known->reproduced, data, SGD_DEFECTS_REPRODUCE))
+        return false;
+    if (!expectation_by_torch(&known->torch, data, &known->reproduced))
+        return false;
+    return !data->defect || expectation_by_oracle(&known->specification, data, SGD_DEFECTS_FIX);
+}
+
+static void close_answers(answers *known)
+{
+    expectation_free(&known->reproduced);
+    expectation_free(&known->torch);
+    expectation_free(&known->specification);
+}
+
+/* ---- a subject ----------------------------------------------------------------------------------------------------- */
+
+/* A subject's arrays against both answers. */
+typedef struct verdicts {
+    judgement torch, specification;
+} verdicts;
+
+static void judge_both_failed(verdicts *into, difference_kind kind, size_t step, size_t tensor, case_array array,
+                              const char *message)
+{
+    judge_failure(&into->torch, kind, step, tensor, array, message);
+    judge_failure(&into->specification, kind, step, tensor, array, message);
+}
+
+static void judge_step(const subject_run *run, const judged *what, const answers *known, size_t step, verdicts *into)
+{
+    const case_data *data = run->data;
+    for (size_t t = 0; t < data->tensors; t++)
+        for (int array = 0; array < CASE_ARRAY_COUNT; array++) {
+            const void *actual = subject_array(run, t, (case_array)array);
+            judge_array(&into->torch, what, &known->torch, step, t, (case_array)array, actual);
+            if (data->defect)
+                judge_array(&into->specification, what, &known->specification, step, t, (case_array)array, actual);
+        }
+    size_t overrun;
+    if (!case_plane_intact(data, run->params, &overrun))
+        judge_both_failed(into, DIFFERENCE_OVERRUN, step, overrun, CASE_PARAM, "");
+    if (!case_plane_intact(data, run->grads, &overrun))
+        judge_both_failed(into, DIFFERENCE_OVERRUN, step, overrun, CASE_GRAD, "");
+}
+
+static verdicts judge_subject(const case_data *data, const answers *known, const conform_subject *subject)
+{
+    verdicts result = {{.verdict = CONFORM_EQUAL}, {.verdict = CONFORM_EQUAL}};
+    judged what = {data, subject->defects};
+    subject_run run;
+    sgd_error error = {SGD_OK, ""};
+    sgd_status status = subject_open(&run, data, subject, &error);
+    size_t step = 0;
+    for (; !status && step < data->steps; step++) {
+        status = subject_step(&run, step, &error);
+        if (status)
+            break;
+        judge_step(&run, &what, known, step, &result);
+    }
+    if (status) {
+        char message[sizeof result.torch.first.message];
+        snprintf(message, sizeof message, "%s: %.120s", sgd_status_name(status), error.message);
+        judge_both_failed(&result, DIFFERENCE_STATUS, step, 0, CASE_PARAM, message);
+    }
+    subject_close(&run);
+    return result;
+}
+
+/* ---- all subjects -------------------------------------------------------------------------------------------------- */
+
+/* Whether two subjects do the same thing in a case: the fused path has one schedule, and what to do about defects matters
+ * only where there is one. */
+static bool same_run(const case_data *data, const conform_subject *a, const conform_subject *b)
+{
+    return a->backend == b->backend && a->threads == b->threads &&
+           (a->schedule == b->schedule || data->path == SGD_FUSED) && (a->defects == b->defects || !data->defect);
+}
+
+static bool is_repeat(const case_data *data, const conform_subject *subjects, size_t number)
+{
+    for (size_t i = 0; i < number; i++)
+        if (same_run(data, &subjects[i], &subjects[number]))
+            return true;
+    return false;
+}
+
+static void add_verdicts(conform_case_result *result, const case_data *data, const conform_subject *subject,
+                         const verdicts *got)
+{
+    bool fixed = data->defect && subject->defects == SGD_DEFECTS_FIX;
+    const judgement *wanted = fixed ? &got->specification : &got->torch;
+    result->runs++;
+    if (wanted->verdict > result->library)
+        result->library = wanted->verdict;
+    if (wanted->verdict == CONFORM_DIFFERENT)
+        add_failure(result, subject, fixed ? CONFORM_SPECIFICATION : CONFORM_TORCH, &wanted->first);
+    if (!data->defect)
+        return;
+    unsigned match = (got->torch.verdict != CONFORM_DIFFERENT ? CONFORM_TORCH : 0u) |
+                     (got->specification.verdict != CONFORM_DIFFERENT ? CONFORM_SPECIFICATION : 0u);
+    result->judged[subject->defects]++;
+    result->match[subject->defects] = (conform_match)(result->match[subject->defects] & match);
+}
+
+bool conform_run_case(const conform_suite *suite, size_t number, const conform_subject *subjects, size_t count,
+                      conform_case_result *out)
+{
+    conform_case chosen = suite->cases[number];
+    conform_case_result result = {.match = {CONFORM_BOTH, CONFORM_BOTH}};
+    case_data data;
+    answers known = {0};
+    result.failures = calloc(count + 1, sizeof *result.failures);
+    bool done = case_open(&data, chosen.file, chosen.row, suite->oracle, suite->ledger) && result.failures &&
+                open_answers(&known, &data);
+    if (done) {
+        result.defect = data.defect;
+        judge_oracle(&data, &known, &result);
+        expectation_resolve(&known.torch, &data, &known.reproduced);
+        for (size_t i = 0; i < count; i++)
+            if (!is_repeat(&data, subjects, i)) {
+                verdicts got = judge_subject(&data, &known, &subjects[i]);
+                add_verdicts(&result, &data, &subjects[i], &got);
+            }
+    }
+    close_answers(&known);
+    case_close(&data);
+    if (!done || !result.failure_count) {
+        free(result.failures);
+        result.failures = NULL;
+    }
+    if (done)
+        *out = result;
+    return done;
+}
+
+void conform_case_result_clear(conform_case_result *result) { free(result->failures); }

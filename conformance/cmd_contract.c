@@ -1,0 +1,214 @@
+/* cmd_contract.c - sgd-conform contract: the rules of rules.def, for a person or as JSON. */
+#include <argp.h>
+#include <fnmatch.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "contract.h"
+
+#define SCHEMA "exactsgd-contract"
+#define SCHEMA_VERSION 1
+#define NAME_SIZE 64
+#define LABEL_WIDTH 15
+#define COLUMN_WIDTH 42
+
+/* One contract, path and dtype. */
+typedef struct cell {
+    sgd_contract contract;
+    sgd_path path;
+    sgd_dtype dtype;
+} cell;
+
+static void cell_name(cell which, char *name)
+{
+    snprintf(name, NAME_SIZE, "%s/%s/%s", sgd_contract_name(which.contract), sgd_path_name(which.path),
+             sgd_dtype_name(which.dtype));
+}
+
+static const char *rule_text(cell which, sgd_segment segment, sgd_stage stage)
+{
+    const sgd_rule *rule =
+        sgd_rulebook_rule(sgd_rulebook_torch(), which.contract, which.path, which.dtype, segment, stage);
+    return rule ? rule->text : NULL;
+}
+
+static const char *narrow_text(cell which, sgd_segment segment)
+{
+    const sgd_narrowing *narrowing = sgd_rulebook_narrowing(sgd_rulebook_torch(), which.contract, which.dtype, segment);
+    return narrowing ? sgd_narrow_name(narrowing->narrow) : NULL;
+}
+
+static bool nan_exact(cell which)
+{
+    return sgd_rulebook_nan(sgd_rulebook_torch(), which.contract, which.path, which.dtype) == SGD_NAN_EXACT;
+}
+
+/* ---- for a person -------------------------------------------------------------------------------------------------- */
+
+static const char legend[] =
+    "Stages   in this order: negate with maximize, decay with weight_decay, negate+decay in place of both where a\n"
+    "         segment has it; with momentum: first buffer in place of momentum while there is no buffer, nesterov (without\n"
+    "         it g = b), store after param.  A stage that a segment does not have is skipped there.\n"
+    "Values   p param, g gradient, b buffer, lr, wd weight decay, m momentum, c = 1 - dampening.  Scalars are cast to\n"
+    "         float (f64: stay double); with 16 appended, they are then rounded to the dtype.\n"
+    "Roundings  mul, add, fma(x,y,z) = x*y + z, fms(x,y,z) = x*y - z, fnma(x,y,z) = z - x*y round once, in float (f64:\n"
+    "         double); R rounds to 16 bits; neg changes the value's sign, flip the stored sign bit; pair(b) is the\n"
+    "         float whose bits are two neighbouring elements of b.\n"
+    "NaN      the first operand that is a NaN passes, quieted; see reference/contract/rules.def.\n";
+
+static void print_line(const char *label, const char *body, const char *tail)
+{
+    if (!body && !tail)
+        return;
+    if (body && tail && strcmp(body, tail) == 0)
+        printf("  %-*s%s\n", LABEL_WIDTH, label, body);
+    else
+        printf("  %-*s%-*s %s\n", LABEL_WIDTH, label, COLUMN_WIDTH, body ? body : "-", tail ? tail : "-");
+}
+
+static void print_segments(const sgd_width *width)
+{
+    if (width->lanes <= 1) {
+        printf("  all elements alike\n");
+        return;
+    }
+    char body[NAME_SIZE];
+    snprintf(body, sizeof body, "body: whole blocks of %u", width->lanes);
+    printf("  %-*s%-*s tail: the other elements\n", LABEL_WIDTH, "", COLUMN_WIDTH, body);
+}
+
+static void print_notes(const sgd_width *width)
+{
+    if (width->chunk)
+        printf("  From %u elements on, each thread's chunk has a body and a tail of its own.\n", width->chunk);
+    if (width->defect)
+        printf("  The body is the defect %s; defects=fix gives all elements the tail's rules.\n", width->defect);
+}
+
+static void print_cell(cell which)
+{
+    char name[NAME_SIZE];
+    const sgd_width *width = sgd_rulebook_width(sgd_rulebook_torch(), which.path, which.dtype);
+    cell_name(which, name);
+    printf("%s\n", name);
+    print_segments(width);
+    for (int stage = 0; stage < SGD_STAGE_COUNT; stage++)
+        print_line(sgd_stage_name((sgd_stage)stage), rule_text(which, SGD_SEGMENT_BODY, (sgd_stage)stage),
+                   rule_text(which, SGD_SEGMENT_TAIL, (sgd_stage)stage));
+    print_line("R of a NaN", narrow_text(which, SGD_SEGMENT_BODY), narrow_text(which, SGD_SEGMENT_TAIL));
+    printf("  %-*s%s\n", LABEL_WIDTH, "NaNs compare", nan_exact(which) ? "bit for bit" : "as a class: any NaN equals any NaN");
+    print_notes(width);
+    putchar('\n');
+}
+
+/* ---- for programs -------------------------------------------------------------------------------------------------- */
+
+static void add_pair(json_t *object, const char *name, const char *body, const char *tail)
+{
+    if (body || tail)
+        json_object_set_new(object, name, json_pack("{s:s?, s:s?}", "body", body, "tail", tail));
+}
+
+static json_t *cell_json(cell which)
+{
+    char name[NAME_SIZE];
+    const sgd_width *width = sgd_rulebook_width(sgd_rulebook_torch(), which.path, which.dtype);
+    cell_name(which, name);
+    json_t *stages = json_object();
+    for (int stage = 0; stage < SGD_STAGE_COUNT; stage++)
+        add_pair(stages, sgd_stage_name((sgd_stage)stage), rule_text(which, SGD_SEGMENT_BODY, (sgd_stage)stage),
+                 rule_text(which, SGD_SEGMENT_TAIL, (sgd_stage)stage));
+    json_t *object = json_pack("{s:s, s:s, s:i, s:i, s:s?, s:o}", "name", name, "nan",
+                               nan_exact(which) ? "exact" : "class", "lanes", (int)width->lanes, "chunk",
+                               (int)width->chunk, "defect", width->defect, "stages", stages);
+    add_pair(object, "narrow_nan", narrow_text(which, SGD_SEGMENT_BODY), narrow_text(which, SGD_SEGMENT_TAIL));
+    return object;
+}
+
+static bool print_json(json_t *cells)
+{
+    json_t *root =
+        json_pack("{s:s, s:i, s:o}", "schema", SCHEMA, "schema_version", SCHEMA_VERSION, "contracts", cells);
+    bool done = root && json_dumpf(root, stdout, JSON_INDENT(2)) == 0;
+    putchar('\n');
+    json_decref(root);
+    return done;
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------------- */
+
+typedef struct contract_arguments {
+    bool json;
+    const char *glob;
+} contract_arguments;
+
+static const struct argp_option options[] = {{"json", 'j', NULL, 0, "Print JSON", 0}, {0}};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    contract_arguments *arguments = state->input;
+    switch (key) {
+    case 'j': arguments->json = true; return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num)
+            argp_error(state, "one glob is enough");
+        arguments->glob = value;
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse_option,
+    .args_doc = "[GLOB]",
+    .doc = "Prints the numeric contract: every rounding of a step, in the order it is made.\v"
+           "GLOB chooses contracts by name, such as 'torch-2.13/cpu-fma/fused/*'."};
+
+/* The number of cells that the glob matches, each shown. */
+static size_t show_cells(const char *glob, json_t *list)
+{
+    size_t shown = 0;
+    cell which;
+    for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
+        for (int path = 0; path < SGD_PATH_COUNT; path++)
+            for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++) {
+                char name[NAME_SIZE];
+                which = (cell){(sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype};
+                cell_name(which, name);
+                if (fnmatch(glob, name, 0) != 0)
+                    continue;
+                shown++;
+                if (list)
+                    json_array_append_new(list, cell_json(which));
+                else
+                    print_cell(which);
+            }
+    return shown;
+}
+
+int command_contract(int argc, char **argv)
+{
+    static char name[] = "sgd-conform contract";
+    contract_arguments arguments = {.glob = "*"};
+    conform_error error;
+    argv[0] = name;
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    json_t *list = arguments.json ? json_array() : NULL;
+    if (!show_cells(arguments.glob, list)) {
+        json_decref(list);
+        conform_fail(&error, "%s: no such contract", arguments.glob);
+        return bad_input(&error);
+    }
+    if (!arguments.json)
+        fputs(legend, stdout);
+    else if (!print_json(list)) {
+        conform_fail(&error, "contract: cannot be printed");
+        return bad_input(&error);
+    }
+    return EXIT_CONFORMS;
+}

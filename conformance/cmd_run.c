@@ -1,0 +1,183 @@
+/* cmd_run.c - sgd-conform run: from the command line to vectors, subjects, a run, and its reports. */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "configurations.h"
+#include "output_file.h"
+#include "report.h"
+#include "vector_files.h"
+
+typedef struct run_arguments {
+    file_list files;
+    const char *contract, *filter, *json, *junit;
+    const char *isas, *schedules, *threads;
+    bool list, out_of_memory;
+} run_arguments;
+
+/* ---- the command line ---------------------------------------------------------------------------------------------- */
+
+enum { OPTION_VECTORS = 256, OPTION_CONTRACT, OPTION_FILTER, OPTION_ISA, OPTION_SCHEDULE, OPTION_THREADS, OPTION_LIST,
+       OPTION_JSON, OPTION_JUNIT };
+
+static const struct argp_option options[] = {
+    {"vectors", OPTION_VECTORS, "FILE", 0, "Run this vector file; may be given several times (default: the shipped ones)", 0},
+    {"contract", OPTION_CONTRACT, "NAME", 0, "Run the cases of this contract, such as torch-2.13/cpu-fma", 0},
+    {"filter", OPTION_FILTER, "GLOB", 0, "Run the cases whose name matches, such as '*/fused/bf16/*'", 0},
+    {"isa", OPTION_ISA, "LIST", 0, "Instruction sets: scalar, avx2, avx512, all (default)", 0},
+    {"schedule", OPTION_SCHEDULE, "LIST", 0, "Schedules: single_pass, by_op, all (default)", 0},
+    {"threads", OPTION_THREADS, "LIST", 0, "Threads of the library: numbers, all (default: 1 and 2)", 0},
+    {"list", OPTION_LIST, NULL, 0, "Print the names of the cases and run none", 0},
+    {"json", OPTION_JSON, "FILE", 0, "Write the results as JSON", 0},
+    {"junit", OPTION_JUNIT, "FILE", 0, "Write the results as JUnit XML", 0},
+    {0}};
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    run_arguments *arguments = state->input;
+    switch (key) {
+    case OPTION_VECTORS: arguments->out_of_memory |= !file_list_add(&arguments->files, value); return 0;
+    case OPTION_CONTRACT: arguments->contract = value; return 0;
+    case OPTION_FILTER: arguments->filter = value; return 0;
+    case OPTION_ISA: arguments->isas = value; return 0;
+    case OPTION_SCHEDULE: arguments->schedules = value; return 0;
+    case OPTION_THREADS: arguments->threads = value; return 0;
+    case OPTION_LIST: arguments->list = true; return 0;
+    case OPTION_JSON: arguments->json = value; return 0;
+    case OPTION_JUNIT: arguments->junit = value; return 0;
+    case ARGP_KEY_ARG: argp_error(state, "what is \"%s\"?", value); return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse_option,
+    .doc = "Runs golden vectors: for each case the oracle and every configuration of the library have to give PyTorch's bits."
+           "\vWithout options all shipped vectors run in every configuration that this machine can run.  The vectors and the "
+           "ledger of PyTorch's defects lie where the environment variable SGD_VECTORS says.\n\n"
+           "Exit: 0 conforms, 1 does not, 2 bad input or usage (a run of no case is bad input)."};
+
+/* ---- progress ------------------------------------------------------------------------------------------------------ */
+
+#define BAR_WIDTH 40
+
+/* Redrawn when its text changes. */
+static void draw_progress(void *drawn, size_t done, size_t total)
+{
+    size_t permille = 1000 * done / total, *last = drawn, filled = BAR_WIDTH * done / total;
+    if (permille == *last)
+        return;
+    *last = permille;
+    fprintf(stderr, "\r[%.*s%*s] %zu of %zu cases", (int)filled, "########################################",
+            (int)(BAR_WIDTH - filled), "", done, total);
+}
+
+static conform_results *run_visibly(const conform_suite *suite, const configurations *chosen, conform_error *error)
+{
+    size_t drawn = SIZE_MAX;
+    conform_progress progress = {draw_progress, &drawn};
+    bool terminal = isatty(STDERR_FILENO);
+    conform_results *results =
+        conform_run(suite, chosen->subjects, chosen->count, terminal ? &progress : NULL, error);
+    if (terminal)
+        fprintf(stderr, "\r%*s\r", BAR_WIDTH + 40, "");
+    return results;
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------------- */
+
+static void list_cases(const conform_suite *suite)
+{
+    for (size_t i = 0; i < conform_suite_case_count(suite); i++) {
+        char name[VECTORS_NAME_SIZE];
+        conform_suite_case_name(suite, i, name);
+        puts(name);
+    }
+}
+
+static bool wants_colour(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
+
+static int report_all(const run_arguments *arguments, const report *found)
+{
+    conform_error error;
+    report_terminal(found, stdout, wants_colour());
+    if (arguments->json && !report_json(found, arguments->json, &error))
+        return bad_input(&error);
+    if (arguments->junit && !report_junit(found, arguments->junit, &error))
+        return bad_input(&error);
+    return conform_accepted(found->results) ? EXIT_CONFORMS : EXIT_DOES_NOT_CONFORM;
+}
+
+static int run_suite(const run_arguments *arguments, const conform_suite *suite)
+{
+    conform_error error;
+    configurations chosen;
+    if (!configurations_choose(arguments->isas, arguments->schedules, arguments->threads, &chosen, &error))
+        return bad_input(&error);
+    int answer;
+    conform_results *results = run_visibly(suite, &chosen, &error);
+    if (results) {
+        report found = {suite, results, chosen.subjects, chosen.count};
+        answer = report_all(arguments, &found);
+    } else {
+        answer = bad_input(&error);
+    }
+    conform_results_free(results);
+    configurations_free(&chosen);
+    return answer;
+}
+
+/* Narrows the suite as asked; a selection of nothing is a mistake, never a success. */
+static bool select_cases(const run_arguments *arguments, conform_suite *suite, conform_error *error)
+{
+    sgd_contract contract;
+    if (arguments->contract && !sgd_contract_parse(arguments->contract, &contract))
+        return conform_fail(error, "--contract %s: no such contract; sgd-conform contract lists them", arguments->contract);
+    if (!conform_suite_select(suite, arguments->contract ? &contract : NULL, arguments->filter))
+        return conform_fail(error, "no case to run: %s%s matches none of the vectors' cases",
+                            arguments->filter ? "--filter " : "the selection", arguments->filter ? arguments->filter : "");
+    return true;
+}
+
+static bool check_outputs(const run_arguments *arguments, conform_error *error)
+{
+    return (!arguments->json || output_file_check(arguments->json, error)) &&
+           (!arguments->junit || output_file_check(arguments->junit, error));
+}
+
+static conform_suite *load_suite(run_arguments *arguments, conform_error *error)
+{
+    if (arguments->out_of_memory || (!arguments->files.count && !file_list_add_folder(&arguments->files, vectors_folder(), error)))
+        return NULL;
+    char *ledger = vectors_folder_file("defects.json");
+    conform_suite *suite = NULL;
+    if (ledger)
+        suite = conform_suite_load((const char *const *)arguments->files.names, arguments->files.count, ledger, error);
+    free(ledger);
+    return suite;
+}
+
+int command_run(int argc, char **argv)
+{
+    static char name[] = "sgd-conform run";
+    run_arguments arguments = {.isas = "all", .schedules = "all", .threads = "all"};
+    conform_error error = {"out of memory"};
+    argv[0] = name;
+    argp_parse(&parser, argc, argv, 0, NULL, &arguments);
+
+    conform_suite *suite = check_outputs(&arguments, &error) ? load_suite(&arguments, &error) : NULL;
+    int answer = EXIT_CONFORMS;
+    if (!suite || !select_cases(&arguments, suite, &error))
+        answer = bad_input(&error);
+    else if (arguments.list)
+        list_cases(suite);
+    else
+        answer = run_suite(&arguments, suite);
+    conform_suite_free(suite);
+    file_list_free(&arguments.files);
+    return answer;
+}

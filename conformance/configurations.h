@@ -1,0 +1,18 @@
+/* configurations.h - the library's configurations as a command line names them. */
+#ifndef CONFORM_CONFIGURATIONS_H
+#define CONFORM_CONFIGURATIONS_H
+
+#include "subject.h"
+
+typedef struct configurations {
+    conform_subject *subjects;
+    size_t count;
+} configurations;
+
+/* Every combination of the lists, each with defects reproduced and fixed.  A list has commas; "all" stands for whatever this
+ * machine runs.  False with one line in `error`: an unknown name, or an instruction set that this machine lacks. */
+bool configurations_choose(const char *isas, const char *schedules, const char *threads, configurations *out,
+                           conform_error *error);
+void configurations_free(configurations *configurations);
+
+#endif

@@ -1,0 +1,78 @@
+/* judge.c - see judge.h. */
+#include "judge.h"
+
+#include <stdio.h>
+
+#include "generate.h"
+
+static void different(judgement *into, difference first)
+{
+    into->verdict = CONFORM_DIFFERENT;
+    into->first = first;
+}
+
+void judge_failure(judgement *into, difference_kind kind, size_t step, size_t tensor, case_array array,
+                   const char *message)
+{
+    if (into->verdict == CONFORM_DIFFERENT)
+        return;
+    difference first = {.kind = kind, .step = step, .tensor = tensor, .array = array};
+    snprintf(first.message, sizeof first.message, "%s", message);
+    different(into, first);
+}
+
+/* The segment of an element by the rules of its tensor's group. */
+static sgd_segment segment_of(const judged *what, size_t tensor, size_t index)
+{
+    const case_data *data = what->data;
+    size_t group = 0, end = data->file->group.tensor_count[data->group_begin];
+    while (tensor >= end)
+        end += data->file->group.tensor_count[data->group_begin + ++group];
+    sgd_oracle_options options = case_options(data, group, what->defects);
+    return sgd_oracle_segment(data->oracle, &options, case_dtype(data, tensor), case_numel(data, tensor), index);
+}
+
+static void judge_elements(judgement *into, const judged *what, const expected_array *wanted, difference at,
+                           const void *actual)
+{
+    comparison result = compare_arrays(at.dtype, at.numel, wanted->elements, actual, wanted->undefined,
+                                       what->data->nan[at.tensor]);
+    into->masked += result.masked;
+    if (!result.different) {
+        if (result.nan_payload)
+            into->verdict = CONFORM_NAN_PAYLOAD;
+        return;
+    }
+    at.kind = DIFFERENCE_BITS;
+    at.count = result.different;
+    at.index = result.first;
+    at.segment = segment_of(what, at.tensor, at.index);
+    at.expected = element_bits(at.dtype, wanted->elements, at.index);
+    at.actual = element_bits(at.dtype, actual, at.index);
+    different(into, at);
+}
+
+void judge_array(judgement *into, const judged *what, const expectation *expected, size_t step, size_t tensor,
+                 case_array array, const void *actual)
+{
+    if (into->verdict == CONFORM_DIFFERENT)
+        return;
+    const expected_array *wanted = expected_at(expected, what->data, step, tensor, array);
+    difference at = {.step = step,
+                     .tensor = tensor,
+                     .array = array,
+                     .dtype = case_dtype(what->data, tensor),
+                     .numel = case_numel(what->data, tensor)};
+    if (wanted->exists != (actual != NULL)) {
+        at.kind = actual ? DIFFERENCE_UNEXPECTED : DIFFERENCE_MISSING;
+        different(into, at);
+    } else if (actual && wanted->elements) {
+        judge_elements(into, what, wanted, at, actual);
+    } else if (actual) {
+        at.kind = DIFFERENCE_HASH;
+        at.expected = wanted->hash;
+        at.actual = hash_array(at.dtype, at.numel, actual);
+        if (at.actual != at.expected)
+            different(into, at);
+    }
+}

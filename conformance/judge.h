@@ -1,0 +1,55 @@
+/* judge.h - holds what an implementation gave against an expectation, and remembers the first difference. */
+#ifndef CONFORM_JUDGE_H
+#define CONFORM_JUDGE_H
+
+#include "compare.h"
+#include "expectation.h"
+
+typedef enum conform_verdict {
+    CONFORM_EQUAL,       /* every bit                                                                */
+    CONFORM_NAN_PAYLOAD, /* every bit but those of NaNs where the contract states no payload         */
+    CONFORM_DIFFERENT
+} conform_verdict;
+
+typedef enum difference_kind {
+    DIFFERENCE_BITS,       /* an element                                                             */
+    DIFFERENCE_HASH,       /* an array that is known by its hash only                                */
+    DIFFERENCE_MISSING,    /* an array that should exist does not                                    */
+    DIFFERENCE_UNEXPECTED, /* an array exists that should not                                        */
+    DIFFERENCE_OVERRUN,    /* memory behind the array was written                                    */
+    DIFFERENCE_STATUS      /* the implementation answered with an error                              */
+} difference_kind;
+
+/* Steps, tensors and elements count from 0. */
+typedef struct difference {
+    difference_kind kind;
+    size_t step, tensor;
+    case_array array;
+    sgd_dtype dtype;
+    size_t numel, count, index; /* count elements of numel differ, the first is index (BITS) */
+    sgd_segment segment;        /* of that element (BITS)                                     */
+    uint64_t expected, actual;  /* bits (BITS) or hashes (HASH)                               */
+    char message[160];          /* the implementation's (STATUS)                              */
+} difference;
+
+typedef struct judgement {
+    conform_verdict verdict;
+    size_t masked;    /* elements left out */
+    difference first; /* where the verdict is CONFORM_DIFFERENT */
+} judgement;
+
+/* What is judged: the circumstances, and the rules by which its elements were computed (for the segment in messages). */
+typedef struct judged {
+    const case_data *data;
+    sgd_defects defects;
+} judged;
+
+/* `actual` NULL: there is no such array.  Does nothing once the verdict is CONFORM_DIFFERENT. */
+void judge_array(judgement *into, const judged *what, const expectation *wanted, size_t step, size_t tensor,
+                 case_array array, const void *actual);
+
+/* The implementation failed altogether. */
+void judge_failure(judgement *into, difference_kind kind, size_t step, size_t tensor, case_array array,
+                   const char *message);
+
+#endif

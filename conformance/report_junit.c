@@ -1,0 +1,107 @@
+/* report_junit.c - a run for CI servers: a suite for each contract, path and dtype, a test for each case; see report.h. */
+#include <libxml/xmlwriter.h>
+#include <stdlib.h>
+
+#include "output_file.h"
+#include "report.h"
+
+/* Position in the table: contract, path, dtype. */
+typedef struct cell_key {
+    int contract, path, dtype;
+} cell_key;
+
+static cell_key key_of(const report *from, size_t number)
+{
+    conform_case its = conform_suite_case(from->suite, number);
+    return (cell_key){vectors_contract(its.file, its.row), its.file->cases.path[its.row], vectors_dtype(its.file, its.row)};
+}
+
+static bool attribute(xmlTextWriter *xml, const char *name, const char *value)
+{
+    return xmlTextWriterWriteAttribute(xml, BAD_CAST name, BAD_CAST value) >= 0;
+}
+
+static bool attribute_count(xmlTextWriter *xml, const char *name, size_t value)
+{
+    return xmlTextWriterWriteFormatAttribute(xml, BAD_CAST name, "%zu", value) >= 0;
+}
+
+static bool start(xmlTextWriter *xml, const char *element) { return xmlTextWriterStartElement(xml, BAD_CAST element) >= 0; }
+
+static bool end(xmlTextWriter *xml) { return xmlTextWriterEndElement(xml) >= 0; }
+
+/* All failures of a case as one element, as JUnit's readers expect. */
+static bool write_failures(xmlTextWriter *xml, const report *from, size_t number)
+{
+    const conform_case_result *result = &from->results->cases[number];
+    char who[WHO_SIZE];
+    char *text = NULL;
+    size_t size = 0;
+    FILE *lines = open_memstream(&text, &size);
+    if (!lines)
+        return false;
+    for (size_t k = 0; k < result->failure_count; k++)
+        failure_print(from, number, &result->failures[k], "", lines);
+    failure_who(&result->failures[0], who);
+    fclose(lines);
+    bool done = start(xml, "failure") && attribute(xml, "type", difference_name(result->failures[0].what.kind)) &&
+                attribute(xml, "message", who) && xmlTextWriterWriteString(xml, BAD_CAST text) >= 0 && end(xml);
+    free(text);
+    return done;
+}
+
+static bool write_case(xmlTextWriter *xml, const report *from, size_t number, const char *classname)
+{
+    char name[VECTORS_NAME_SIZE];
+    conform_suite_case_name(from->suite, number, name);
+    return start(xml, "testcase") && attribute(xml, "classname", classname) && attribute(xml, "name", name) &&
+           (!from->results->cases[number].failure_count || write_failures(xml, from, number)) && end(xml);
+}
+
+static bool write_cell(xmlTextWriter *xml, const report *from, cell_key key, const conform_cell *cell)
+{
+    char name[VECTORS_NAME_SIZE];
+    snprintf(name, sizeof name, "%s/%s/%s", sgd_contract_name((sgd_contract)key.contract),
+             sgd_path_name((sgd_path)key.path), vectors_dtype_name((sgd_dtype)key.dtype));
+    bool done = start(xml, "testsuite") && attribute(xml, "name", name) && attribute_count(xml, "tests", cell->cases) &&
+                attribute_count(xml, "failures", cell->failed) && attribute_count(xml, "errors", 0) &&
+                attribute_count(xml, "skipped", 0);
+    for (size_t i = 0; done && i < from->results->case_count; i++) {
+        cell_key its = key_of(from, i);
+        if (its.contract == key.contract && its.path == key.path && its.dtype == key.dtype)
+            done = write_case(xml, from, i, name);
+    }
+    return done && end(xml);
+}
+
+static bool write_all(xmlTextWriter *xml, const report *from)
+{
+    const conform_results *results = from->results;
+    bool done = xmlTextWriterSetIndent(xml, 1) >= 0 && xmlTextWriterStartDocument(xml, NULL, "UTF-8", NULL) >= 0 &&
+                start(xml, "testsuites") && attribute(xml, "name", "sgd-conform") &&
+                attribute_count(xml, "tests", results->total.cases) &&
+                attribute_count(xml, "failures", results->total.failed);
+    cell_key key;
+    for (key.contract = 0; key.contract < SGD_CONTRACT_COUNT; key.contract++)
+        for (key.path = 0; key.path < SGD_PATH_COUNT; key.path++)
+            for (key.dtype = 0; key.dtype <= SGD_DTYPE_COUNT; key.dtype++) {
+                const conform_cell *cell = &results->cells[key.contract][key.path][key.dtype];
+                done = done && (!cell->cases || write_cell(xml, from, key, cell));
+            }
+    return done && xmlTextWriterEndDocument(xml) >= 0;
+}
+
+bool report_junit(const report *from, const char *path, conform_error *error)
+{
+    xmlBuffer *buffer = xmlBufferCreate();
+    xmlTextWriter *xml = buffer ? xmlNewTextWriterMemory(buffer, 0) : NULL;
+    bool done = xml && write_all(xml, from);
+    if (xml)
+        xmlFreeTextWriter(xml);
+    if (!done)
+        conform_fail(error, "%s: output: out of memory", path);
+    done = done && output_file_write(path, xmlBufferContent(buffer), (size_t)xmlBufferLength(buffer), error);
+    if (buffer)
+        xmlBufferFree(buffer);
+    return done;
+}
