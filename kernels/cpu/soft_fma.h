@@ -50,12 +50,15 @@ static inline soft_fma_number soft_fma_normal(soft_fma_wide mantissa, int expone
     return (soft_fma_number){mantissa << shift, exponent - shift, negative};
 }
 
-/* mantissa of 53 bits and exponent of a finite value that is not 0 */
+/* mantissa and exponent of a finite value that is not 0: |value| = mantissa * 2^exponent */
 static inline uint64_t soft_fma_split(double value, int *exponent)
 {
-    double fraction = frexp(fabs(value), exponent);
-    *exponent -= 53;
-    return (uint64_t)ldexp(fraction, 53);
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint64_t mantissa = bits & ((UINT64_C(1) << 52) - 1);
+    int biased = (int)(bits >> 52 & 0x7FF);
+    *exponent = (biased ? biased : 1) - 1075;
+    return biased ? mantissa | UINT64_C(1) << 52 : mantissa;
 }
 
 static inline double soft_fma_round(soft_fma_number number)
@@ -73,8 +76,14 @@ static inline double soft_fma_round(soft_fma_number number)
         kept = (uint64_t)(number.mantissa >> drop);
         kept += rest > half || (rest == half && (kept & 1));
     }
-    double value = ldexp((double)kept, lowest);
-    return number.negative ? -value : value;
+    /* The leading bit, if there is one, counts one exponent; a carry of the rounding counts another. */
+    uint64_t bits = ((uint64_t)(lowest + 1074) << 52) + kept;
+    if (bits >> 52 >= 0x7FF || lowest > 971)
+        bits = UINT64_C(0x7FF) << 52;
+    bits |= (uint64_t)(number.negative != 0) << 63;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 static inline double soft_fma_f64(double x, double y, double z)

@@ -107,7 +107,13 @@ uint64_t rounding_fnma(working format, uint64_t x, uint64_t y, uint64_t z) { ret
 
 uint64_t rounding_flip(size_t bytes, uint64_t bits) { return bits ^ (UINT64_C(1) << (8 * bytes - 1)); }
 
-/* ---- 16-bit formats: value = mantissa * 2^exponent, by ldexp and rint rather than by shifting bits ------------------- */
+/* ---- 16-bit formats: value = mantissa * 2^exponent, by exact products and rint rather than by shifting bits ------------ */
+
+/* 2^exponent, for exponents of normal doubles */
+static double power_of_two(int exponent) { return double_of((uint64_t)(exponent + 1023) << 52); }
+
+/* The exponent of the leading bit of a normal double */
+static int leading_exponent(double value) { return (int)(bits_of_double(value) >> 52 & 0x7FF) - 1023; }
 
 typedef struct half_format {
     int mantissa_bits, min_exponent, max_exponent; /* exponents of the leading bit of normal numbers */
@@ -131,9 +137,8 @@ uint64_t rounding_widen(sgd_dtype dtype, uint64_t stored)
         uint64_t quiet = dtype == SGD_F16 && mantissa ? F32_QUIET : 0;
         return sign | 0x7F800000 | payload | quiet;
     }
-    double value = biased ? ldexp((double)(mantissa + (UINT64_C(1) << half.mantissa_bits)),
-                                  biased - half.max_exponent - half.mantissa_bits)
-                          : ldexp((double)mantissa, half.min_exponent - half.mantissa_bits);
+    double units = biased ? (double)(mantissa + (UINT64_C(1) << half.mantissa_bits)) : (double)mantissa;
+    double value = units * power_of_two((biased ? biased - half.max_exponent : half.min_exponent) - half.mantissa_bits);
     return sign | bits_of_float((float)value);
 }
 
@@ -167,11 +172,11 @@ uint64_t rounding_narrow(sgd_dtype dtype, sgd_narrow nan_becomes, uint64_t bits)
     if (value == 0)
         return sign;
 
-    int exponent = ilogb(value);
+    int exponent = leading_exponent(value);
     if (exponent < half.min_exponent)
         exponent = half.min_exponent;
     /* The number of units in the last place, rounded to even by rint; a carry runs into the exponent by itself. */
-    uint64_t units = (uint64_t)rint(ldexp(value, half.mantissa_bits - exponent));
+    uint64_t units = (uint64_t)rint(value * power_of_two(half.mantissa_bits - exponent));
     uint64_t leading = UINT64_C(1) << half.mantissa_bits;
     uint64_t rounded = units < leading ? units
                                        : ((uint64_t)(exponent - half.min_exponent) << half.mantissa_bits) + units;
