@@ -49,15 +49,16 @@ static bool nan_exact(cell which)
 /* ---- for a person -------------------------------------------------------------------------------------------------- */
 
 static const char legend[] =
-    "Stages   in this order: negate with maximize, decay with weight_decay, negate+decay in place of both where a\n"
-    "         segment has it; with momentum: first buffer in place of momentum while there is no buffer, nesterov (without\n"
-    "         it g = b), store after param.  A stage that a segment does not have is skipped there.\n"
-    "Values   p param, g gradient, b buffer, lr, wd weight decay, m momentum, c = 1 - dampening.  Scalars are cast to\n"
-    "         float (f64: stay double); with 16 appended, they are then rounded to the dtype.\n"
-    "Roundings  mul, add, fma(x,y,z) = x*y + z, fms(x,y,z) = x*y - z, fnma(x,y,z) = z - x*y round once, in float (f64:\n"
-    "         double); R rounds to 16 bits; neg changes the value's sign, flip the stored sign bit; pair(b) is the\n"
-    "         float whose bits are two neighbouring elements of b.\n"
-    "NaN      the first operand that is a NaN passes, quieted; see reference/contract/rules.def.\n";
+    "Stages     in this order: negate with maximize, decay with weight_decay (negate+decay in place of\n"
+    "           both where a segment has it); with momentum: first buffer while there is none, then\n"
+    "           momentum, nesterov (without it g = b), and store after param.  A stage that a segment\n"
+    "           does not have is skipped there.\n"
+    "Values     p param, g gradient, b buffer, lr, wd weight decay, m momentum, c = 1 - dampening.\n"
+    "           Scalars are cast to float (f64: stay double); with 16 appended, then to the dtype.\n"
+    "Roundings  mul, add, fma(x,y,z) = x*y + z, fms(x,y,z) = x*y - z, fnma(x,y,z) = z - x*y round\n"
+    "           once, in float (f64: double).  R rounds to 16 bits, neg changes the value's sign, flip\n"
+    "           the stored sign bit; pair(b) is the float whose bits are two neighbours in b.\n"
+    "NaN        the first operand that is a NaN passes, quieted: reference/contract/rules.def.\n";
 
 static void print_line(const char *label, const char *body, const char *tail)
 {

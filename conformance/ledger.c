@@ -1,6 +1,7 @@
 /* ledger.c - see ledger.h. */
 #include "ledger.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,7 +111,10 @@ ledger *ledger_load(const char *file, conform_error *error)
     json_error_t reason;
     json_t *root = json_load_file(file, JSON_REJECT_DUPLICATES, &reason);
     if (!root) {
-        conform_fail(error, "%s: line %d: %s", file, reason.line, reason.text);
+        if (reason.line > 0)
+            conform_fail(error, "%s: line %d: %s", file, reason.line, reason.text);
+        else
+            conform_fail(error, "%s: file: %s", file, strerror(errno));
         return NULL;
     }
     ledger *loaded = calloc(1, sizeof *loaded);

@@ -1,0 +1,25 @@
+/* vector_maker.h - small golden vectors for tests: inputs by seed, outcomes by the oracle, written as HDF5 through its C API. */
+#ifndef CONFORM_VECTOR_MAKER_H
+#define CONFORM_VECTOR_MAKER_H
+
+#include "vectors.h"
+
+/* Problem 0: two groups (f32 of 9 elements, bf16 of 40), 2 steps, a None among the gradients; case 0 for-loop avx2, case 1
+ * foreach default with 2 threads.  Problem 1: f16 of 40 elements, 3 steps; case 2 fused avx2, in the cells of
+ * pytorch#191763.  Problem 2: f32 of 5000 generated elements with hashed outcomes; case 3 foreach avx2.  Problem 3: f64
+ * with NaNs; case 4 fused default, where only the class of a NaN counts. */
+vectors *made_vectors(void);
+void made_vectors_free(vectors *made);
+
+/* What to leave out of a written file, or to do wrong in it. */
+typedef struct writing {
+    const char *schema; /* NULL: the right one */
+    int version;        /* 0: the right one    */
+    const char *leave_out;    /* a column's name in the file, or NULL */
+    bool no_checksums, wrong_type, two_dimensional;
+} writing;
+
+/* Aborts the test where HDF5 fails. */
+void write_vectors(const vectors *made, const char *path, writing how);
+
+#endif
