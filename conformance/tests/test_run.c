@@ -1,0 +1,292 @@
+/* test_run.c - the library passes, and no wrong implementation passes for right: where it is wrong is said exactly. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmocka_test.h"
+#include "configurations.h"
+#include "run.h"
+#include "vector_maker.h"
+
+static char folder[64], path[96];
+static vectors *made;
+static conform_suite *suite;
+
+static void load(void)
+{
+    const char *files[] = {path};
+    conform_error error;
+    conform_suite_free(suite);
+    write_vectors(made, path, (writing){0});
+    suite = conform_suite_load(files, 1, SGD_VECTORS_DIR "/defects.json", &error);
+    if (!suite)
+        fail_msg("%s", error.text);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/sgd-run-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/made.h5", folder);
+    made = made_vectors();
+    load();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    conform_suite_free(suite);
+    suite = NULL;
+    made_vectors_free(made);
+    unlink(path);
+    return rmdir(folder);
+}
+
+/* ---- wrong backends ------------------------------------------------------------------------------------------------ */
+
+/* How the scalar CPU backend is spoiled. */
+typedef enum mistake { LAST_BIT, OVERRUN, LOST_BUFFER, ERROR, NAN_SIGN } mistake;
+static mistake made_mistake;
+
+static sgd_status wrong_step(void *context, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper, size_t count,
+                             const sgd_step_tensor *tensors)
+{
+    const sgd_backend *right = sgd_backend_cpu(SGD_ISA_SCALAR);
+    (void)context;
+    sgd_status status = right->step(right->context, arithmetic, hyper, count, tensors);
+    for (size_t i = 0; i < count; i++) {
+        unsigned char *param = tensors[i].param;
+        size_t width = sgd_dtype_size(tensors[i].dtype), numel = tensors[i].numel;
+        switch (made_mistake) {
+        case LAST_BIT: param[(numel - 2) * width] ^= 1; break;
+        case OVERRUN: param[numel * width] = 0; break;
+        case LOST_BUFFER: memset(tensors[i].buffer, 0, numel * width); break;
+        case ERROR: return SGD_ERROR_BACKEND;
+        case NAN_SIGN: param[3 * width + width - 1] ^= 0x80; break;
+        }
+    }
+    return status;
+}
+
+static sgd_backend wrong_backend(mistake which)
+{
+    sgd_backend backend = *sgd_backend_cpu(SGD_ISA_SCALAR);
+    backend.name = "wrong";
+    backend.step = wrong_step;
+    made_mistake = which;
+    return backend;
+}
+
+static conform_results *run_one(const sgd_backend *backend, sgd_defects defects, const char *glob)
+{
+    static conform_subject subject;
+    conform_error error;
+    subject = (conform_subject){backend->name, backend, SGD_SCHEDULE_SINGLE_PASS, 1, defects};
+    conform_suite_select(suite, NULL, glob);
+    conform_results *results = conform_run(suite, &subject, 1, NULL, &error);
+    if (!results)
+        fail_msg("%s", error.text);
+    return results;
+}
+
+static difference first_difference(mistake which, const char *glob)
+{
+    sgd_backend backend = wrong_backend(which);
+    conform_results *results = run_one(&backend, SGD_DEFECTS_REPRODUCE, glob);
+    assert_false(conform_accepted(results));
+    assert_int_equal(results->cases[0].failure_count, 1);
+    difference what = results->cases[0].failures[0].what;
+    conform_results_free(results);
+    return what;
+}
+
+/* ---- tests --------------------------------------------------------------------------------------------------------- */
+
+static void the_library_passes_in_every_configuration(void **state)
+{
+    (void)state;
+    configurations all;
+    conform_error error;
+    assert_true(configurations_choose("all", "all", "1,2", &all, &error));
+    conform_results *results = conform_run(suite, all.subjects, all.count, NULL, &error);
+    assert_non_null(results);
+    assert_true(conform_accepted(results));
+    assert_int_equal(results->total.cases, 5);
+    assert_int_equal(results->total.library_equal + results->total.nan_payload, 5);
+    /* Eager cases run in all configurations but for what to do about defects, fused ones in one schedule; one of the two
+     * has a defect. */
+    assert_int_equal(results->runs, 3 * all.count / 2 + all.count / 2 + all.count / 4);
+    conform_results_free(results);
+    configurations_free(&all);
+}
+
+static void a_wrong_last_bit_is_found_where_it_is(void **state)
+{
+    (void)state;
+    difference what = first_difference(LAST_BIT, "*/00000-t1-avx2");
+    assert_int_equal(what.kind, DIFFERENCE_BITS);
+    assert_int_equal(what.step, 0); /* tensor 0 has no gradient then */
+    assert_int_equal(what.tensor, 1);
+    assert_int_equal(what.array, CASE_PARAM);
+    assert_int_equal(what.index, 38);
+    assert_int_equal(what.segment, SGD_SEGMENT_TAIL);
+    assert_int_equal(what.count, 1);
+    assert_int_equal(what.expected ^ what.actual, 1);
+}
+
+static void a_hashed_array_is_located_by_the_oracle(void **state)
+{
+    (void)state;
+    difference what = first_difference(LAST_BIT, "*/00002-t1-avx2");
+    assert_int_equal(what.kind, DIFFERENCE_BITS);
+    assert_int_equal(what.index, 4998);
+    assert_int_equal(what.count, 1);
+}
+
+static void a_wrong_buffer_is_found(void **state)
+{
+    (void)state;
+    difference what = first_difference(LOST_BUFFER, "*/00000-t1-avx2");
+    assert_int_equal(what.array, CASE_BUFFER);
+    assert_int_equal(what.count, 40);
+}
+
+static void a_write_behind_the_tensor_is_found(void **state)
+{
+    (void)state;
+    assert_int_equal(first_difference(OVERRUN, "*/00000-t1-avx2").kind, DIFFERENCE_OVERRUN);
+}
+
+static void an_error_never_passes(void **state)
+{
+    (void)state;
+    difference what = first_difference(ERROR, "*/00000-t1-avx2");
+    assert_int_equal(what.kind, DIFFERENCE_STATUS);
+    assert_non_null(strstr(what.message, "SGD_ERROR_BACKEND"));
+}
+
+static void a_nan_payload_left_open_is_counted_apart(void **state)
+{
+    (void)state;
+    sgd_backend backend = wrong_backend(NAN_SIGN);
+    conform_results *results = run_one(&backend, SGD_DEFECTS_FIX, "*/00003-t1-default");
+    /* The sign flips in both steps: wrong on the number that step 0 leaves, open on the NaN of step 1. */
+    assert_int_equal(results->cases[0].library, CONFORM_DIFFERENT);
+    assert_int_equal(results->cases[0].failures[0].what.step, 0);
+    conform_results_free(results);
+
+    size_t row = made->cases.outcome_begin[4] + 1;
+    uint64_t *param = (uint64_t *)(uintptr_t)vectors_stored(made, made->outcome.param[row]);
+    param[3] ^= UINT64_C(0x8000000000000000);
+    load();
+    results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_FIX, "*/00003-t1-default");
+    assert_true(conform_accepted(results));
+    assert_int_equal(results->total.library_equal, 0);
+    assert_int_equal(results->total.oracle_equal, 0);
+    assert_int_equal(results->total.nan_payload, 1);
+    conform_results_free(results);
+}
+
+static void the_ledger_tells_torch_from_the_specification(void **state)
+{
+    (void)state;
+    const sgd_backend *right = sgd_backend_cpu(SGD_ISA_SCALAR);
+    conform_results *results = run_one(right, SGD_DEFECTS_REPRODUCE, "*/fused/f16/*");
+    assert_string_equal(results->cases[0].defect->id, "pytorch#191763");
+    assert_int_equal(results->cases[0].match[SGD_DEFECTS_REPRODUCE], CONFORM_TORCH);
+    assert_int_equal(results->defects[0].matches[SGD_DEFECTS_REPRODUCE][CONFORM_TORCH], 1);
+    assert_true(conform_accepted(results));
+    conform_results_free(results);
+
+    results = run_one(right, SGD_DEFECTS_FIX, "*/fused/f16/*");
+    assert_int_equal(results->cases[0].match[SGD_DEFECTS_FIX], CONFORM_SPECIFICATION);
+    assert_true(conform_accepted(results));
+    conform_results_free(results);
+
+    sgd_backend wrong = wrong_backend(LAST_BIT);
+    results = run_one(&wrong, SGD_DEFECTS_FIX, "*/fused/f16/*");
+    assert_int_equal(results->cases[0].match[SGD_DEFECTS_FIX], CONFORM_NEITHER);
+    assert_int_equal(results->cases[0].failures[0].wanted, CONFORM_SPECIFICATION);
+    assert_false(conform_accepted(results));
+    conform_results_free(results);
+}
+
+static void a_contract_that_torch_does_not_keep_is_found(void **state)
+{
+    (void)state;
+    uint32_t *param = (uint32_t *)(uintptr_t)vectors_stored(made, made->outcome.param[2]);
+    param[4] ^= 1;
+    load();
+    conform_results *results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_FIX, "*/00000-t1-avx2");
+    assert_int_equal(results->cases[0].oracle, CONFORM_DIFFERENT);
+    assert_int_equal(results->cases[0].failure_count, 2);
+    assert_null(results->cases[0].failures[0].subject);
+    assert_int_equal(results->cases[0].failures[0].what.index, 4);
+    assert_false(conform_accepted(results));
+    conform_results_free(results);
+}
+
+static void a_run_of_nothing_is_refused(void **state)
+{
+    (void)state;
+    conform_error error = {""};
+    conform_subject subject = {"scalar", sgd_backend_cpu(SGD_ISA_SCALAR), SGD_SCHEDULE_SINGLE_PASS, 1, SGD_DEFECTS_FIX};
+    assert_null(conform_run(suite, &subject, 0, NULL, &error));
+    assert_string_equal(error.text, "no implementation to run");
+    assert_int_equal(conform_suite_select(suite, NULL, "nothing like it"), 0);
+    assert_null(conform_run(suite, &subject, 1, NULL, &error));
+    assert_string_equal(error.text, "no case to run");
+}
+
+static void results_do_not_depend_on_the_number_of_threads(void **state)
+{
+    (void)state;
+    sgd_backend backend = wrong_backend(LAST_BIT);
+    int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
+    conform_results *one = run_one(&backend, SGD_DEFECTS_FIX, NULL);
+    omp_set_num_threads(4);
+    conform_results *four = run_one(&backend, SGD_DEFECTS_FIX, NULL);
+    omp_set_num_threads(threads);
+    assert_memory_equal(one->cells, four->cells, sizeof one->cells);
+    for (size_t i = 0; i < one->case_count; i++)
+        assert_memory_equal(&one->cases[i].failures[0].what, &four->cases[i].failures[0].what, sizeof(difference));
+    conform_results_free(one);
+    conform_results_free(four);
+}
+
+static void the_ledger_and_the_contract_name_the_same_cells(void **state)
+{
+    (void)state;
+    for (int c = 0; c < SGD_CONTRACT_COUNT; c++)
+        for (int p = 0; p < SGD_PATH_COUNT; p++)
+            for (int d = 0; d < SGD_DTYPE_COUNT; d++) {
+                const ledger_defect *defect =
+                    ledger_find(conform_suite_ledger(suite), (sgd_contract)c, (sgd_path)p, (sgd_dtype)d);
+                const char *id = sgd_rulebook_width(sgd_rulebook_torch(), (sgd_path)p, (sgd_dtype)d)->defect;
+                assert_string_equal(defect ? defect->id : "", id ? id : "");
+            }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_library_passes_in_every_configuration, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wrong_last_bit_is_found_where_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hashed_array_is_located_by_the_oracle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_wrong_buffer_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_write_behind_the_tensor_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_error_never_passes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_nan_payload_left_open_is_counted_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_ledger_tells_torch_from_the_specification, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_contract_that_torch_does_not_keep_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_run_of_nothing_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(results_do_not_depend_on_the_number_of_threads, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_ledger_and_the_contract_name_the_same_cells, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
