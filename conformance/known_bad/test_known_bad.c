@@ -69,8 +69,19 @@ static size_t show(known_bad_id id, const conform_results *results)
     return results->total.failed;
 }
 
-/* Runs a mistake and demands that exactly the cells of these sets (bits by enum value) reject it. */
-static void reject(known_bad_id id, unsigned contracts, unsigned paths, unsigned dtypes)
+/* Sets of cells, bits by enum value. */
+typedef struct cells {
+    unsigned contracts, paths, dtypes;
+} cells;
+
+static bool contains(const cells *set, int contract, int path, int dtype)
+{
+    return set->contracts >> contract & set->paths >> path & set->dtypes >> dtype & 1;
+}
+
+/* Runs a mistake and demands that every cell of `shows` rejects it, and no cell beyond those and `may_show`, where only rare
+ * values tell. */
+static void reject(known_bad_id id, cells shows, cells may_show)
 {
     conform_results *results = run(id);
     assert_false(conform_accepted(results));
@@ -78,10 +89,11 @@ static void reject(known_bad_id id, unsigned contracts, unsigned paths, unsigned
     for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
         for (int path = 0; path < SGD_PATH_COUNT; path++)
             for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++) {
-                bool expected = contracts >> contract & paths >> path & dtypes >> dtype & 1;
-                if (expected != (results->cells[contract][path][dtype].failed > 0))
+                bool rejects = results->cells[contract][path][dtype].failed > 0;
+                bool must = contains(&shows, contract, path, dtype);
+                if (rejects ? !must && !contains(&may_show, contract, path, dtype) : must)
                     fail_msg("%s/%s/%s: %s", sgd_contract_name((sgd_contract)contract), sgd_path_name((sgd_path)path),
-                             sgd_dtype_name((sgd_dtype)dtype), expected ? "does not reject it" : "rejects it");
+                             sgd_dtype_name((sgd_dtype)dtype), rejects ? "rejects it" : "does not reject it");
             }
     conform_results_free(results);
 }
@@ -89,13 +101,18 @@ static void reject(known_bad_id id, unsigned contracts, unsigned paths, unsigned
 #define BIT(value) (1u << (value))
 enum {
     FMA = BIT(SGD_TORCH_2_13_CPU_FMA),
-    BOTH = FMA | BIT(SGD_TORCH_2_13_CPU_BASE),
-    EAGER = BIT(SGD_FORLOOP) | BIT(SGD_FOREACH),
-    PATHS = EAGER | BIT(SGD_FUSED),
+    BASE = BIT(SGD_TORCH_2_13_CPU_BASE),
+    BOTH = FMA | BASE,
+    FOREACH = BIT(SGD_FOREACH),
+    EAGER = BIT(SGD_FORLOOP) | FOREACH,
+    FUSED = BIT(SGD_FUSED),
+    PATHS = EAGER | FUSED,
     F16 = BIT(SGD_F16),
     BF16 = BIT(SGD_BF16),
-    DTYPES = BIT(SGD_F64) | BIT(SGD_F32) | F16 | BF16
+    HALF = F16 | BF16,
+    WIDE = BIT(SGD_F64) | BIT(SGD_F32)
 };
+static const cells nowhere = {0, 0, 0};
 
 static void the_same_backend_without_a_mistake_is_accepted(void **state)
 {
@@ -106,40 +123,44 @@ static void the_same_backend_without_a_mistake_is_accepted(void **state)
     conform_results_free(results);
 }
 
+/* Products of two 16-bit numbers are exact in float unless they underflow, so the 16-bit eager paths hardly tell; fused does,
+ * whose scalars are floats. */
 static void multiply_and_add_apart_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_APART, FMA, PATHS, DTYPES);
+    reject(KNOWN_BAD_APART, (cells){FMA, PATHS, WIDE}, (cells){FMA, PATHS, HALF});
 }
 
 static void dampening_on_the_first_step_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_DAMPED_FIRST, BOTH, PATHS, DTYPES);
+    reject(KNOWN_BAD_DAMPED_FIRST, (cells){BOTH, PATHS, WIDE | HALF}, nowhere);
 }
 
+/* In 16 bits the two differences nearly always round to the same scalar. */
 static void one_minus_dampening_in_float_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_FLOAT_DAMPENING, BOTH, PATHS, DTYPES);
+    reject(KNOWN_BAD_FLOAT_DAMPENING, (cells){BOTH, PATHS, WIDE}, (cells){BOTH, PATHS, HALF});
 }
 
 static void alpha_unrounded_in_bf16_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_WIDE_ALPHA, BOTH, EAGER, BF16);
+    reject(KNOWN_BAD_WIDE_ALPHA, (cells){BOTH, EAGER, BF16}, nowhere);
 }
 
 static void foreach_momentum_unrounded_in_f16_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_WIDE_MOMENTUM, BOTH, BIT(SGD_FOREACH), F16);
+    reject(KNOWN_BAD_WIDE_MOMENTUM, (cells){BOTH, FOREACH, F16}, nowhere);
 }
 
+/* Without FMA body and tail differ in which of two NaNs wins, in f16 only. */
 static void a_tail_that_begins_one_element_early_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_SHORT_BODY, BOTH, EAGER, F16 | BF16);
+    reject(KNOWN_BAD_SHORT_BODY, (cells){FMA, EAGER, HALF}, (cells){BASE, EAGER, F16});
 }
 
 int main(void)

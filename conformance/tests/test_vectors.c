@@ -237,6 +237,10 @@ static void an_input_known_by_its_hash_is_refused(void **state)
     assert_inconsistent(made, "known by its hash only");
 }
 
+/* HDF5 1.10 forgets the buffer of a chunk whose checksum is wrong; everything else is held to having no leaks. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libhdf5\n"; }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
