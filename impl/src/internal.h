@@ -17,9 +17,9 @@ typedef struct tensor_view {
     void *data; /* byte_offset added */
 } tensor_view;
 
-/* Checks a descriptor for the backend's device; `what` names the tensor in the message ("parameter 3"). */
-sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, tensor_view *out,
-                             sgd_error *error);
+/* Checks a descriptor for the backend's device; `what` and `index` name the tensor in the message ("parameter 3"). */
+sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, size_t index,
+                             tensor_view *out, sgd_error *error);
 
 /* ---- optimizer ------------------------------------------------------------------------------------------------------- */
 

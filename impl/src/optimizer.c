@@ -1,11 +1,8 @@
 /* optimizer.c - param groups and their parameters: create, add_param_group, options, state (torch/optim/optimizer.py). */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
-
-#define NAME_SIZE 48
 
 static sgd_status check_config(const sgd_config *config, sgd_error *error)
 {
@@ -58,10 +55,8 @@ static sgd_status parameter_init(const sgd_optimizer *optimizer, sgd_path path, 
                                  parameter *out, sgd_error *error)
 {
     const sgd_config *config = &optimizer->config;
-    char name[NAME_SIZE];
-    snprintf(name, sizeof name, "parameter %zu", index);
     parameter param = {0};
-    sgd_status status = tensor_view_check(tensor, config->backend, name, &param.view, error);
+    sgd_status status = tensor_view_check(tensor, config->backend, "parameter", index, &param.view, error);
     if (status)
         return status;
     if (!claims(config->backend, config->contract, path, param.view.dtype))
@@ -80,24 +75,44 @@ static sgd_status parameter_init(const sgd_optimizer *optimizer, sgd_path path, 
     return SGD_OK;
 }
 
-/* Whether two tensors start at the same memory; PyTorch asks whether they are the same object. */
-static bool same_tensor(const parameter *x, const parameter *y)
+/* A tensor's memory and its place in the optimizer; empty tensors have none. */
+typedef struct place {
+    uintptr_t memory;
+    size_t index;
+} place;
+
+static int by_memory(const void *x, const void *y)
 {
-    return x->view.numel > 0 && x->view.data == y->view.data && y->view.numel > 0;
+    const place *one = x, *other = y;
+    if (one->memory != other->memory)
+        return one->memory < other->memory ? -1 : 1;
+    return one->index < other->index ? -1 : one->index > other->index;
 }
 
-static sgd_status check_overlap(const sgd_optimizer *optimizer, const parameter *added, size_t count, sgd_error *error)
+/* Whether parameters [0, total) that start at the same memory are one and the same; PyTorch asks for the same object. */
+static sgd_status check_overlap(const sgd_optimizer *optimizer, size_t total, sgd_error *error)
 {
-    for (size_t i = 0; i < count; i++) {
-        for (size_t k = 0; k < i; k++)
-            if (same_tensor(&added[i], &added[k]))
-                return sgd_error_set(error, SGD_ERROR_VALUE,
-                                     "a parameter group has the same parameter twice: its tensors %zu and %zu", k, i);
-        for (size_t k = 0; k < optimizer->param_count; k++)
-            if (same_tensor(&added[i], &optimizer->params[k]))
-                return sgd_error_set(error, SGD_ERROR_VALUE, "some parameters appear in more than one parameter group");
+    place *places = malloc(total * sizeof *places + 1);
+    if (!places)
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    size_t count = 0;
+    for (size_t i = 0; i < total; i++)
+        if (optimizer->params[i].view.numel > 0)
+            places[count++] = (place){(uintptr_t)optimizer->params[i].view.data, i};
+    qsort(places, count, sizeof *places, by_memory);
+
+    sgd_status status = SGD_OK;
+    for (size_t i = 1; i < count && !status; i++) {
+        size_t first = places[i - 1].index, second = places[i].index;
+        if (places[i - 1].memory != places[i].memory)
+            continue;
+        status = first < optimizer->param_count
+                     ? sgd_error_set(error, SGD_ERROR_VALUE, "some parameters appear in more than one parameter group")
+                     : sgd_error_set(error, SGD_ERROR_VALUE, "parameters %zu and %zu of one group are the same", first,
+                                     second);
     }
-    return SGD_OK;
+    free(places);
+    return status;
 }
 
 /* Gives the array that *array points to room for `count` elements; where memory runs out it stays as it was. */
@@ -134,7 +149,7 @@ static sgd_status add_group(sgd_optimizer *optimizer, const sgd_options *options
         made += !status;
     }
     if (!status)
-        status = check_overlap(optimizer, added, count, error);
+        status = check_overlap(optimizer, total, error);
     if (status) {
         for (size_t i = 0; i < made; i++)
             parameter_clear(optimizer->config.backend, &added[i]);

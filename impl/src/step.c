@@ -4,11 +4,8 @@
  */
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
 
 #include "internal.h"
-
-#define NAME_SIZE 48
 
 static sgd_status read_grads(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error)
 {
@@ -19,16 +16,14 @@ static sgd_status read_grads(sgd_optimizer *optimizer, DLTensor *const *grads, s
     for (size_t i = 0; i < count; i++) {
         const tensor_view *param = &optimizer->params[i].view;
         tensor_view *grad = &optimizer->grads[i];
-        char name[NAME_SIZE];
         optimizer->has_grad[i] = grads[i] != NULL;
         if (!grads[i])
             continue;
-        snprintf(name, sizeof name, "gradient %zu", i);
-        sgd_status status = tensor_view_check(grads[i], optimizer->config.backend, name, grad, error);
+        sgd_status status = tensor_view_check(grads[i], optimizer->config.backend, "gradient", i, grad, error);
         if (status)
             return status;
         if (grad->dtype != param->dtype)
-            return sgd_error_set(error, SGD_ERROR_DTYPE, "%s is %s, its parameter is %s", name,
+            return sgd_error_set(error, SGD_ERROR_DTYPE, "gradient %zu is %s, its parameter is %s", i,
                                  sgd_dtype_name(grad->dtype), sgd_dtype_name(param->dtype));
         const DLTensor *shape = &optimizer->params[i].descriptor;
         bool same = grads[i]->ndim == shape->ndim &&
@@ -36,7 +31,7 @@ static sgd_status read_grads(sgd_optimizer *optimizer, DLTensor *const *grads, s
         for (int k = 0; same && k < shape->ndim; k++)
             same = grads[i]->shape[k] == shape->shape[k];
         if (!same)
-            return sgd_error_set(error, SGD_ERROR_SHAPE, "%s and its parameter differ in shape or device", name);
+            return sgd_error_set(error, SGD_ERROR_SHAPE, "gradient %zu and its parameter differ in shape or device", i);
     }
     return SGD_OK;
 }

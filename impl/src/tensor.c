@@ -51,31 +51,32 @@ static bool is_contiguous(const DLTensor *tensor, size_t numel)
     return true;
 }
 
-sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, tensor_view *out,
-                             sgd_error *error)
+sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, size_t index,
+                             tensor_view *out, sgd_error *error)
 {
     tensor_view view;
     if (!tensor)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", what);
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu is NULL", what, index);
     if (tensor->ndim < 0 || (tensor->ndim > 0 && !tensor->shape))
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s has no shape", what);
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu has no shape", what, index);
     if (!dtype_from_dlpack(tensor->dtype, &view.dtype))
         return sgd_error_set(error, SGD_ERROR_DTYPE,
-                             "%s: DLPack dtype code %d, %d bits, %d lanes is none of f64, f32, f16, bf16", what,
+                             "%s %zu: DLPack dtype code %d, %d bits, %d lanes is none of f64, f32, f16, bf16", what, index,
                              tensor->dtype.code, tensor->dtype.bits, tensor->dtype.lanes);
     if ((int32_t)tensor->device.device_type != backend->dl_device)
-        return sgd_error_set(error, SGD_ERROR_DEVICE, "%s is on DLPack device type %d, backend %s takes type %d", what,
+        return sgd_error_set(error, SGD_ERROR_DEVICE, "%s %zu is on DLPack device type %d, backend %s takes type %d", what, index,
                              (int)tensor->device.device_type, backend->name, (int)backend->dl_device);
     size_t element_size = sgd_dtype_size(view.dtype);
     if (!shape_numel(tensor, element_size, &view.numel))
-        return sgd_error_set(error, SGD_ERROR_SHAPE, "%s: a negative extent, or more elements than memory has", what);
+        return sgd_error_set(error, SGD_ERROR_SHAPE, "%s %zu: a negative extent, or more elements than memory has", what,
+                             index);
     if (!is_contiguous(tensor, view.numel))
-        return sgd_error_set(error, SGD_ERROR_LAYOUT, "%s is not contiguous", what);
+        return sgd_error_set(error, SGD_ERROR_LAYOUT, "%s %zu is not contiguous", what, index);
     if (view.numel > 0 && !tensor->data)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s has no data", what);
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu has no data", what, index);
     view.data = tensor->data ? (char *)tensor->data + tensor->byte_offset : NULL;
     if ((uintptr_t)view.data % element_size != 0)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is not aligned to its element size of %zu", what,
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu is not aligned to its element size of %zu", what, index,
                              element_size);
     *out = view;
     return SGD_OK;

@@ -1,4 +1,7 @@
 /* cpu.c - the CPU as a backend: splits lists of tensors over threads and segments, and hands each run to a kernel. */
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -225,6 +228,15 @@ bool sgd_isa_parse(const char *name, sgd_isa *out)
     return false;
 }
 
+#if defined(__x86_64__)
+/* Clang's __builtin_cpu_supports does not know F16C: leaf 1, ECX bit 29. */
+static bool has_f16c(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+#endif
+
 /* __builtin_cpu_supports asks CPUID and, through XGETBV, whether the operating system saves the registers. */
 bool sgd_isa_available(sgd_isa isa)
 {
@@ -233,7 +245,7 @@ bool sgd_isa_available(sgd_isa isa)
         return true;
 #if defined(__x86_64__)
     case SGD_ISA_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     case SGD_ISA_AVX512:
         return sgd_isa_available(SGD_ISA_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&

@@ -11,18 +11,18 @@
 #define W(name) JOIN(name, WORKING)
 #define D(name) JOIN(name, DTYPE)
 
-/* y + alpha*x: at::add with alpha */
+/* y + alpha*x: at::add with alpha, all but the last rounding to 16 bits */
 static ALWAYS_INLINE WORKING D(add_scaled)(rounding r, WORKING alpha, WORKING x, WORKING y)
 {
     if (!HALF)
         return has_fma(r) ? W(fma)(x, alpha, y) : W(add)(W(mul)(x, alpha), y);
     switch (r) {
     case FMA_BODY:
-        return D(round)(r, W(fma)(x, alpha, y));
+        return W(fma)(x, alpha, y);
     case BASE_BODY:
-        return D(round)(r, W(add)(D(round)(r, W(mul)(x, alpha)), y));
+        return W(add)(D(round)(r, W(mul)(x, alpha)), y);
     default:
-        return D(round)(r, W(add)(y, D(round)(r, W(mul)(x, alpha))));
+        return W(add)(y, D(round)(r, W(mul)(x, alpha)));
     }
 }
 
@@ -38,9 +38,28 @@ static ALWAYS_INLINE WORKING D(product_sum)(rounding r, WORKING x, WORKING a, WO
     return has_fma(r) ? W(fma)(x, a, y) : W(add)(W(mul)(x, a), y);
 }
 
+/* step_scalars in registers */
+typedef struct D(registers) {
+    WORKING minus_lr, weight_decay, scale, momentum, one_minus_dampening;
+    bool has_decay, has_momentum, nesterov, maximize;
+} D(registers);
+
+static ALWAYS_INLINE D(registers) D(broadcast_all)(const step_scalars *s)
+{
+    return (D(registers)){.minus_lr = W(broadcast)(s->minus_lr),
+                          .weight_decay = W(broadcast)(s->weight_decay),
+                          .scale = W(broadcast)(s->scale),
+                          .momentum = W(broadcast)(s->momentum),
+                          .one_minus_dampening = W(broadcast)(s->one_minus_dampening),
+                          .has_decay = s->has_decay,
+                          .has_momentum = s->has_momentum,
+                          .nesterov = s->nesterov,
+                          .maximize = s->maximize};
+}
+
 /* ---- for-loop and foreach: torch/optim/sgd.py _single_tensor_sgd, every operation rounded where PyTorch rounds it --- */
 
-static ALWAYS_INLINE void D(eager_block)(rounding r, const step_scalars *s, const step_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(eager_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
 {
     D(stored) grad = D(load)(run->grad, at, n);
     WORKING p = D(widen)(D(load)(run->param, at, n));
@@ -48,7 +67,7 @@ static ALWAYS_INLINE void D(eager_block)(rounding r, const step_scalars *s, cons
         grad = D(negated)(r, grad);
     WORKING g = D(widen)(grad);
     if (s->has_decay)
-        g = D(add_scaled)(r, W(broadcast)(s->weight_decay), p, g);
+        g = D(round)(r, D(add_scaled)(r, s->weight_decay, p, g));
     if (s->has_momentum) {
         WORKING b;
         if (run->first) {
@@ -57,64 +76,63 @@ static ALWAYS_INLINE void D(eager_block)(rounding r, const step_scalars *s, cons
             D(store)(run->buffer, at, n, first);
             b = D(widen)(first);
         } else {
-            b = D(round)(r, W(mul)(D(widen)(D(load)(run->buffer, at, n)), W(broadcast)(s->scale)));
-            b = D(add_scaled)(r, W(broadcast)(s->one_minus_dampening), g, b);
-            D(store)(run->buffer, at, n, D(pack)(b));
+            b = D(round)(r, W(mul)(D(widen)(D(load)(run->buffer, at, n)), s->scale));
+            b = D(add_scaled)(r, s->one_minus_dampening, g, b);
+            D(store)(run->buffer, at, n, D(narrow)(r, b));
+            b = D(round)(r, b);
         }
-        g = s->nesterov ? D(add_scaled)(r, W(broadcast)(s->momentum), b, g) : b;
+        g = s->nesterov ? D(round)(r, D(add_scaled)(r, s->momentum, b, g)) : b;
         if (run->write_grad)
             D(store)(run->grad, at, n, D(pack)(g));
     }
-    p = D(add_scaled)(r, W(broadcast)(s->minus_lr), g, p);
-    D(store)(run->param, at, n, D(pack)(p));
+    D(store)(run->param, at, n, D(narrow)(r, D(add_scaled)(r, s->minus_lr, g, p)));
 }
 
 /* ---- fused: ATen/native/cpu/FusedSGDKernel.cpp sgd_math ------------------------------------------------------------ */
 
-static ALWAYS_INLINE void D(fused_block)(rounding r, const step_scalars *s, const step_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(fused_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
 {
     WORKING p = D(widen)(D(load)(run->param, at, n));
     WORKING g = D(widen)(D(load)(run->grad, at, n));
-    WORKING weight_decay = W(broadcast)(s->weight_decay);
     if (r == FMA_TAIL && s->maximize && s->has_decay) {
-        g = W(fms)(p, weight_decay, g);
+        g = W(fms)(p, s->weight_decay, g);
     } else {
         if (s->maximize)
             g = W(neg)(g);
         if (s->has_decay)
-            g = D(product_sum)(r, p, weight_decay, g);
+            g = D(product_sum)(r, p, s->weight_decay, g);
     }
     if (s->has_momentum) {
-        WORKING b = g, m = W(broadcast)(s->momentum), c = W(broadcast)(s->one_minus_dampening);
+        WORKING b = g;
         if (!run->first) {
             b = D(widen)(D(load)(run->buffer, at, n));
-            b = r == FMA_BODY ? W(fma)(g, c, W(mul)(b, m)) : D(product_sum)(r, b, m, W(mul)(g, c));
+            b = r == FMA_BODY ? W(fma)(g, s->one_minus_dampening, W(mul)(b, s->momentum))
+                              : D(product_sum)(r, b, s->momentum, W(mul)(g, s->one_minus_dampening));
         }
         D(store)(run->buffer, at, n, D(narrow)(r, b));
-        g = s->nesterov ? D(product_sum)(r, b, m, g) : b;
+        g = s->nesterov ? D(product_sum)(r, b, s->momentum, g) : b;
     }
-    p = D(product_sum)(r, g, W(broadcast)(s->minus_lr), p);
-    D(store)(run->param, at, n, D(narrow)(r, p));
+    D(store)(run->param, at, n, D(narrow)(r, D(product_sum)(r, g, s->minus_lr, p)));
 }
 
 /* ---- single operations --------------------------------------------------------------------------------------------- */
 
-static ALWAYS_INLINE void D(negate_block)(rounding r, double alpha, const operand_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(negate_block)(rounding r, const WORKING *alpha, const operand_run *run, size_t at, size_t n)
 {
     (void)alpha;
     D(store)(run->out, at, n, D(negated)(r, D(load)(run->x, at, n)));
 }
 
-static ALWAYS_INLINE void D(axpy_block)(rounding r, double alpha, const operand_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(axpy_block)(rounding r, const WORKING *alpha, const operand_run *run, size_t at, size_t n)
 {
     WORKING x = D(widen)(D(load)(run->x, at, n)), y = D(widen)(D(load)(run->y, at, n));
-    D(store)(run->out, at, n, D(pack)(D(add_scaled)(r, W(broadcast)(alpha), x, y)));
+    D(store)(run->out, at, n, D(narrow)(r, D(add_scaled)(r, *alpha, x, y)));
 }
 
-static ALWAYS_INLINE void D(scale_block)(rounding r, double alpha, const operand_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(scale_block)(rounding r, const WORKING *alpha, const operand_run *run, size_t at, size_t n)
 {
     WORKING x = D(widen)(D(load)(run->x, at, n));
-    D(store)(run->out, at, n, D(narrow)(r, W(mul)(x, W(broadcast)(alpha))));
+    D(store)(run->out, at, n, D(narrow)(r, W(mul)(x, *alpha)));
 }
 
 /* ---- loops: whole registers, then what is left; one copy per rounding, so that the rule is a constant inside ---------- */
@@ -138,21 +156,35 @@ static ALWAYS_INLINE void D(scale_block)(rounding r, double alpha, const operand
 
 static void D(eager)(rounding r, const step_scalars *scalars, const step_run *run)
 {
-    const step_scalars s = *scalars;
+    const D(registers) s = D(broadcast_all)(scalars);
     const step_run local = *run;
     LOOP(D(eager_block), r, &s, &local)
 }
 
 static void D(fused)(rounding r, const step_scalars *scalars, const step_run *run)
 {
-    const step_scalars s = *scalars;
+    const D(registers) s = D(broadcast_all)(scalars);
     const step_run local = *run;
     LOOP(D(fused_block), r, &s, &local)
 }
 
-static void D(negate)(rounding r, double alpha, const operand_run *run) { LOOP(D(negate_block), r, alpha, run) }
-static void D(axpy)(rounding r, double alpha, const operand_run *run) { LOOP(D(axpy_block), r, alpha, run) }
-static void D(scale)(rounding r, double alpha, const operand_run *run) { LOOP(D(scale_block), r, alpha, run) }
+static void D(negate)(rounding r, double scalar, const operand_run *run)
+{
+    const WORKING alpha = W(broadcast)(scalar);
+    LOOP(D(negate_block), r, &alpha, run)
+}
+
+static void D(axpy)(rounding r, double scalar, const operand_run *run)
+{
+    const WORKING alpha = W(broadcast)(scalar);
+    LOOP(D(axpy_block), r, &alpha, run)
+}
+
+static void D(scale)(rounding r, double scalar, const operand_run *run)
+{
+    const WORKING alpha = W(broadcast)(scalar);
+    LOOP(D(scale_block), r, &alpha, run)
+}
 
 #undef LOOP
 #undef LOOP_

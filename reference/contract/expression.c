@@ -122,11 +122,11 @@ bool expression_parse(const char *text, expression *out)
 
 /* ---- evaluation ---------------------------------------------------------------------------------------------------- */
 
+static bool is_half(const expression_context *context) { return context->dtype == SGD_F16 || context->dtype == SGD_BF16; }
+
 static void widen(const expression_context *context, block_value *value)
 {
-    if (!value->stored)
-        return;
-    for (size_t i = 0; i < context->count; i++)
+    for (size_t i = 0; value->stored && is_half(context) && i < context->count; i++)
         value->bits[i] = rounding_widen(context->dtype, value->bits[i]);
     value->stored = false;
 }
@@ -134,7 +134,7 @@ static void widen(const expression_context *context, block_value *value)
 static void narrow(const expression_context *context, block_value *value)
 {
     widen(context, value); /* a stored NaN changes all the same */
-    for (size_t i = 0; i < context->count; i++)
+    for (size_t i = 0; is_half(context) && i < context->count; i++)
         value->bits[i] = rounding_narrow(context->dtype, context->nan_becomes, value->bits[i]);
     value->stored = true;
 }

@@ -101,9 +101,10 @@ static void store_bits(void *memory, size_t bytes, size_t index, uint64_t bits)
 static void load_block(expression_context *context, variable which, const void *memory, size_t begin)
 {
     block_value *value = &context->variables[which];
+    size_t bytes = sgd_dtype_size(context->dtype);
     value->stored = true;
     for (size_t i = 0; i < context->count; i++)
-        value->bits[i] = load_bits(memory, sgd_dtype_size(context->dtype), begin + i);
+        value->bits[i] = load_bits(memory, bytes, begin + i);
 }
 
 /* False where the rules left a value unrounded that goes to memory. */
