@@ -100,7 +100,8 @@ static void print_cell(cell which)
         print_line(sgd_stage_name((sgd_stage)stage), rule_text(which, SGD_SEGMENT_BODY, (sgd_stage)stage),
                    rule_text(which, SGD_SEGMENT_TAIL, (sgd_stage)stage));
     print_line("R of a NaN", narrow_text(which, SGD_SEGMENT_BODY), narrow_text(which, SGD_SEGMENT_TAIL));
-    printf("  %-*s%s\n", LABEL_WIDTH, "NaNs compare", nan_exact(which) ? "bit for bit" : "as a class: any NaN equals any NaN");
+    printf("  %-*s%s\n", LABEL_WIDTH, "NaNs compare",
+           nan_exact(which) ? "bit for bit" : "as a class: any NaN equals any NaN");
     print_notes(width);
     putchar('\n');
 }

@@ -24,7 +24,7 @@ enum { OPTION_VECTORS = 256, OPTION_CONTRACT, OPTION_FILTER, OPTION_ISA, OPTION_
        OPTION_JSON, OPTION_JUNIT };
 
 static const struct argp_option options[] = {
-    {"vectors", OPTION_VECTORS, "FILE", 0, "Run this vector file; may be given several times (default: the shipped ones)", 0},
+    {"vectors", OPTION_VECTORS, "FILE", 0, "Run this vector file; may be repeated (default: the shipped ones)", 0},
     {"contract", OPTION_CONTRACT, "NAME", 0, "Run the cases of this contract, such as torch-2.13/cpu-fma", 0},
     {"filter", OPTION_FILTER, "GLOB", 0, "Run the cases whose name matches, such as '*/fused/bf16/*'", 0},
     {"isa", OPTION_ISA, "LIST", 0, "Instruction sets: scalar, avx2, avx512, all (default)", 0},
@@ -56,7 +56,8 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
 static const struct argp parser = {
     .options = options,
     .parser = parse_option,
-    .doc = "Runs golden vectors: for each case the oracle and every configuration of the library have to give PyTorch's bits."
+    .doc = "Runs golden vectors: for each case the oracle and every configuration of the library have to give "
+           "PyTorch's bits."
            "\vWithout options all shipped vectors run in every configuration that this machine can run.  The vectors and the "
            "ledger of PyTorch's defects lie where the environment variable SGD_VECTORS says.\n\n"
            "Exit: 0 conforms, 1 does not, 2 bad input or usage (a run of no case is bad input)."};
@@ -151,12 +152,13 @@ static bool check_outputs(const run_arguments *arguments, conform_error *error)
 
 static conform_suite *load_suite(run_arguments *arguments, conform_error *error)
 {
-    if (arguments->out_of_memory || (!arguments->files.count && !file_list_add_folder(&arguments->files, vectors_folder(), error)))
+    file_list *files = &arguments->files;
+    if (arguments->out_of_memory || (!files->count && !file_list_add_folder(files, vectors_folder(), error)))
         return NULL;
     char *ledger = vectors_folder_file("defects.json");
     conform_suite *suite = NULL;
     if (ledger)
-        suite = conform_suite_load((const char *const *)arguments->files.names, arguments->files.count, ledger, error);
+        suite = conform_suite_load((const char *const *)files->names, files->count, ledger, error);
     free(ledger);
     return suite;
 }

@@ -16,7 +16,7 @@ int command_contract(int argc, char **argv);
 /* Prints the line to stderr; EXIT_BAD_INPUT. */
 int bad_input(const conform_error *error);
 
-/* The folder of the shipped vectors and the ledger: environment variable SGD_VECTORS, or where they were built or installed. */
+/* The folder of the shipped vectors and the ledger: environment variable SGD_VECTORS, or as it was built. */
 const char *vectors_folder(void);
 
 /* A file of that folder, to be freed; NULL where memory ran out. */

@@ -39,7 +39,8 @@ bool output_file_check(const char *path, conform_error *error)
     if (!copy)
         return conform_fail(error, "%s: output: out of memory", path);
     const char *folder = dirname(copy);
-    bool writable = access(folder, W_OK | X_OK) == 0 || conform_fail(error, "%s: folder %s: %s", path, folder, strerror(errno));
+    bool writable = access(folder, W_OK | X_OK) == 0 ||
+                    conform_fail(error, "%s: folder %s: %s", path, folder, strerror(errno));
     free(copy);
     return writable;
 }

@@ -83,7 +83,8 @@ static void print_counts(const terminal *to, const conform_cell *cell)
 static void print_table(const terminal *to)
 {
     const conform_results *results = to->from->results;
-    fprintf(to->out, "%s%33s%9s %11s %11s %11s %9s%s\n", to->dim, "", "", "oracle", "library", "NaN payload", "", to->plain);
+    fprintf(to->out, "%s%33s%9s %11s %11s %11s %s\n", to->dim, "", "", "oracle", "library", "NaN payload",
+            to->plain);
     fprintf(to->out, "%s%-19s %-7s %-5s%9s %11s %11s %11s %9s%s\n", to->dim, "contract", "path", "dtype", "cases",
             "bit-equal", "bit-equal", "only", "failed", to->plain);
     print_rule(to);

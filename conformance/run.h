@@ -105,8 +105,9 @@ typedef struct conform_progress {
     void *context;
 } conform_progress;
 
-/* Runs all selected cases, side by side on OpenMP's threads; the results do not depend on how many there are.  NULL with one
- * line in `error`: no case or no subject to run, a case that cannot be stepped, no memory.  `suite` and `subjects` must outlive the results. */
+/* Runs all selected cases, side by side on OpenMP's threads; the results do not depend on how many there are.  NULL with
+ * one line in `error`: no case or no subject to run, a case that cannot be stepped, no memory.  `suite` and `subjects` must
+ * outlive the results. */
 conform_results *conform_run(const conform_suite *suite, const conform_subject *subjects, size_t count,
                              const conform_progress *progress, conform_error *error);
 void conform_results_free(conform_results *results); /* takes NULL */

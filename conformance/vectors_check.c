@@ -109,7 +109,8 @@ static bool check_problem(const checker *check, size_t problem)
     if (!count)
         return wrong(check, "problem/group_count", problem, count, "groups are too few");
     if (!range_fits(begin, count, v->group.count))
-        return wrong(check, "problem/group_begin", problem, begin, "with the problem's group_count lies beyond table group");
+        return wrong(check, "problem/group_begin", problem, begin,
+                     "with the problem's group_count lies beyond table group");
     if (!v->problem.steps[problem])
         return wrong(check, "problem/steps", problem, 0, "steps are too few");
     if (v->problem.flags[problem] & ~VECTORS_KNOWN_FLAGS)
@@ -127,7 +128,8 @@ static bool check_problem(const checker *check, size_t problem)
     for (uint64_t tensor = first; tensor < next; tensor++) {
         numel += v->tensor.numel[tensor];
         if (numel > VECTORS_MAX_NUMEL)
-            return wrong(check, "problem/group_begin", problem, begin, "begins groups with more elements than a problem may have");
+            return wrong(check, "problem/group_begin", problem, begin,
+                         "begins groups with more elements than a problem may have");
         if (!check_gradients(check, tensor, v->problem.steps[problem]))
             return false;
     }
@@ -166,7 +168,8 @@ static bool check_case(const checker *check, size_t row)
     uint64_t tensors = vectors_tensor_count(v, problem), first = vectors_tensor_begin(v, problem);
     uint64_t begin = v->cases.outcome_begin[row], steps = v->problem.steps[problem];
     if (!range_fits(begin, steps * tensors, v->outcome.count))
-        return wrong(check, "case/outcome_begin", row, begin, "with the case's steps and tensors lies beyond table outcome");
+        return wrong(check, "case/outcome_begin", row, begin,
+                     "with the case's steps and tensors lies beyond table outcome");
     for (uint64_t step = 0; step < steps; step++)
         for (uint64_t t = 0; t < tensors; t++) {
             bool has_grad = v->grad.array[v->tensor.grad_begin[first + t] + step] != VECTORS_NONE;

@@ -1,4 +1,4 @@
-/* vector_maker.h - small golden vectors for tests: inputs by seed, outcomes by the oracle, written as HDF5 through its C API. */
+/* vector_maker.h - small golden vectors for tests: inputs by seed, outcomes by the oracle, written through HDF5's C API. */
 #ifndef CONFORM_VECTOR_MAKER_H
 #define CONFORM_VECTOR_MAKER_H
 
