@@ -112,7 +112,7 @@ conform_results *conform_run(const conform_suite *suite, const conform_subject *
                              const conform_progress *progress, conform_error *error);
 void conform_results_free(conform_results *results); /* takes NULL */
 
-/* At least one case ran, every case ran on some subject, and none failed. */
+/* At least one case ran, and none failed.  (conform_run refuses to run without a subject, and the first always runs.) */
 bool conform_accepted(const conform_results *results);
 
 #endif

@@ -230,6 +230,59 @@ static void a_contract_that_torch_does_not_keep_is_found(void **state)
     conform_results_free(results);
 }
 
+static void a_hash_that_nothing_has_is_found(void **state)
+{
+    (void)state;
+    made->array.where[made->outcome.param[made->cases.outcome_begin[3]]] ^= 1;
+    load();
+    conform_results *results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_FIX, "*/00002-t1-avx2");
+    assert_int_equal(results->cases[0].failure_count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(results->cases[0].failures[i].what.kind, DIFFERENCE_HASH);
+    conform_results_free(results);
+}
+
+static void a_buffer_too_many_or_too_few_is_found(void **state)
+{
+    (void)state;
+    uint32_t *buffer = &made->outcome.buffer[0]; /* tensor 0 has no gradient in step 0, so no buffer */
+    assert_int_equal(*buffer, VECTORS_NONE);
+    *buffer = made->outcome.buffer[2];
+    load();
+    conform_results *results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_FIX, "*/00000-t1-avx2");
+    assert_int_equal(results->cases[0].failures[1].what.kind, DIFFERENCE_MISSING);
+    conform_results_free(results);
+
+    *buffer = VECTORS_NONE;
+    made->outcome.buffer[1] = VECTORS_NONE;
+    load();
+    results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_FIX, "*/00000-t1-avx2");
+    assert_int_equal(results->cases[0].failures[1].what.kind, DIFFERENCE_UNEXPECTED);
+    assert_int_equal(results->cases[0].failures[1].what.array, CASE_BUFFER);
+    conform_results_free(results);
+}
+
+/* What torch leaves to chance may be anything, and is counted; its neighbour may not. */
+static void only_undefined_elements_are_masked(void **state)
+{
+    (void)state;
+    size_t step_1 = made->cases.outcome_begin[2] + 1;
+    uint16_t *buffer = (uint16_t *)(uintptr_t)vectors_stored(made, made->outcome.buffer[step_1]);
+    buffer[30] ^= 0x1234;
+    load();
+    conform_results *results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, "*/fused/f16/*");
+    assert_true(conform_accepted(results));
+    assert_int_equal(results->cases[0].masked, 6); /* 30 and 31; in step 2 also 23 and 27, which read both */
+    conform_results_free(results);
+
+    buffer[29] ^= 1;
+    load();
+    results = run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, "*/fused/f16/*");
+    assert_false(conform_accepted(results));
+    assert_int_equal(results->cases[0].failures[1].what.index, 29);
+    conform_results_free(results);
+}
+
 static void a_run_of_nothing_is_refused(void **state)
 {
     (void)state;
@@ -284,6 +337,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_nan_payload_left_open_is_counted_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_ledger_tells_torch_from_the_specification, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_contract_that_torch_does_not_keep_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hash_that_nothing_has_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_buffer_too_many_or_too_few_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_undefined_elements_are_masked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_of_nothing_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(results_do_not_depend_on_the_number_of_threads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_ledger_and_the_contract_name_the_same_cells, set_up, tear_down),

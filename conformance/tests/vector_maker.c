@@ -153,7 +153,7 @@ vectors *made_vectors(void)
 
     add_problem(made, 1, 3, 0);
     add_group(made, 0.9, 0.01, true);
-    add_tensor(made, SGD_F16, 40, 3, false);
+    add_tensor(made, SGD_F16, 36, 3, false);
     add_case(made, SGD_FUSED, VECTORS_AVX2, 1);
 
     add_problem(made, 1, 1, 1 << 8);

@@ -5,8 +5,8 @@
 #include "vectors.h"
 
 /* Problem 0: two groups (f32 of 9 elements, bf16 of 40), 2 steps, a None among the gradients; case 0 for-loop avx2, case 1
- * foreach default with 2 threads.  Problem 1: f16 of 40 elements, 3 steps; case 2 fused avx2, in the cells of
- * pytorch#191763.  Problem 2: f32 of 5000 generated elements with hashed outcomes; case 3 foreach avx2.  Problem 3: f64
+ * foreach default with 2 threads.  Problem 1: f16 of 36 elements, 3 steps; case 2 fused avx2, in the cells of
+ * pytorch#191763: from step 1 on, buffer elements 30 and 31 are undefined.  Problem 2: f32 of 5000 generated elements with hashed outcomes; case 3 foreach avx2.  Problem 3: f64
  * with NaNs; case 4 fused default, where only the class of a NaN counts. */
 vectors *made_vectors(void);
 void made_vectors_free(vectors *made);
