@@ -20,10 +20,10 @@ MIDDLE_SIZES = (255, 256, 257, 519, 1023, 1024, 1037)
 LARGE_SIZES = (32767, 32768, 32769, 65536, 65543, 65544, 98321)
 """Both sides of the number of elements from which PyTorch splits a tensor among threads, and cuts at odd places."""
 
-PERIOD = 32
+PERIOD = 64
 LARGE_PLACE = 7
-NONE_PLACES = (3, 13, 21, 29)
-"""Of every PERIOD problems one has large tensors and four have gradients that are None; the others cover, then roam."""
+NONE_PLACES = (3, 13, 21, 29, 35, 45, 53, 61)
+"""Of every PERIOD problems one has large tensors and eight have gradients that are None; the others cover, then roam."""
 SMALL_POOL_WEIGHTS = (0.62, 0.08, 0.05, 0.07, 0.04, 0.03, 0.03, 0.08)
 """How often a problem that does not cover draws each of POOLS."""
 
