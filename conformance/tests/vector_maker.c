@@ -2,6 +2,7 @@
 #include "vector_maker.h"
 
 #include <hdf5.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,13 @@ vectors *made_vectors(void)
     uint64_t *grad = stored(made, made->grad.array[made->grad.count - 1]);
     grad[3] = UINT64_C(0x7FF8000000000123);
     add_case(made, SGD_FUSED, VECTORS_DEFAULT, 1);
+    add_case(made, SGD_FUSED, VECTORS_AVX2, 1);
+
+    add_problem(made, 1, 1, 1 << 6);
+    add_group(made, 0, 0, false);
+    add_tensor(made, SGD_F32, 5, 1, false);
+    made->group.lr[made->group.count - 1] = NAN;
+    add_case(made, SGD_FORLOOP, VECTORS_AVX2, 1);
     return made;
 }
 

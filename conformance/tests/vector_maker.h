@@ -7,7 +7,8 @@
 /* Problem 0: two groups (f32 of 9 elements, bf16 of 40), 2 steps, a None among the gradients; case 0 for-loop avx2, case 1
  * foreach default with 2 threads.  Problem 1: f16 of 36 elements, 3 steps; case 2 fused avx2, in the cells of
  * pytorch#191763: from step 1 on, buffer elements 30 and 31 are undefined.  Problem 2: f32 of 5000 generated elements with hashed outcomes; case 3 foreach avx2.  Problem 3: f64
- * with NaNs; case 4 fused default, where only the class of a NaN counts. */
+ * with a NaN in element 3; case 4 fused default, where only its class counts, case 5 fused avx2, where its payload does.
+ * Problem 4: lr is NaN; case 6 for-loop avx2. */
 vectors *made_vectors(void);
 void made_vectors_free(vectors *made);
 
