@@ -124,6 +124,9 @@ class Run(Bench):
         self.assertIn("benchmarks", json.loads(target.read_text()))
 
     def test_disk_full_at_the_end(self):
+        if b"__tsan_init" in pathlib.Path(BENCH).read_bytes():
+            self.skipTest("ThreadSanitizer's runtime does not live under a file-size limit")
+
         def small_files_only():
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the JSON has more
