@@ -7,29 +7,19 @@
 #include <string.h>
 
 #include "oracle.h"
+#include "sets.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define BIT(value) (1u << (value))
 #define TEXT_SIZE 96
 
+/* Sets of stages */
 enum {
-    FMA = BIT(SGD_TORCH_2_13_CPU_FMA),
-    BOTH = FMA | BIT(SGD_TORCH_2_13_CPU_BASE),
-    FOREACH = BIT(SGD_FOREACH),
-    EAGER = FOREACH | BIT(SGD_FORLOOP),
-    FUSED = BIT(SGD_FUSED),
-    EVERY_PATH = EAGER | FUSED,
-    F16 = BIT(SGD_F16),
-    BF16 = BIT(SGD_BF16),
-    HALF = F16 | BF16,
-    WIDE = BIT(SGD_F64) | BIT(SGD_F32),
-    ALL = WIDE | HALF,
-    DECAY = BIT(SGD_STAGE_DECAY),
-    FIRST = BIT(SGD_STAGE_FIRST),
-    MOMENTUM = BIT(SGD_STAGE_MOMENTUM),
-    NESTEROV = BIT(SGD_STAGE_NESTEROV),
-    PARAM = BIT(SGD_STAGE_PARAM),
-    EVERY_STAGE = BIT(SGD_STAGE_COUNT) - 1
+    DECAY = SET_OF(SGD_STAGE_DECAY),
+    FIRST = SET_OF(SGD_STAGE_FIRST),
+    MOMENTUM = SET_OF(SGD_STAGE_MOMENTUM),
+    NESTEROV = SET_OF(SGD_STAGE_NESTEROV),
+    PARAM = SET_OF(SGD_STAGE_PARAM),
+    EVERY_STAGE = SET_OF(SGD_STAGE_COUNT) - 1
 };
 
 typedef struct change {
@@ -109,7 +99,7 @@ static void add_changed_rules(known_bad *bad, known_bad_id id, const sgd_ruleboo
             rule.contracts &= change->contracts;
             rule.paths &= change->paths;
             rule.dtypes &= change->dtypes;
-            if (!rule.contracts || !rule.paths || !rule.dtypes || !(BIT(rule.stage) & change->stages))
+            if (!rule.contracts || !rule.paths || !rule.dtypes || !(SET_OF(rule.stage) & change->stages))
                 continue;
             char text[TEXT_SIZE];
             replace_words(rule.text, change->from, change->to, text);

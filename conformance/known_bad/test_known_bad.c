@@ -10,6 +10,7 @@
 
 #include "known_bad.h"
 #include "run.h"
+#include "sets.h"
 
 static const char *const files[] = {SGD_VECTORS_DIR "/torch-2.13.0-cpu-f64.h5", SGD_VECTORS_DIR "/torch-2.13.0-cpu-f32.h5",
                                     SGD_VECTORS_DIR "/torch-2.13.0-cpu-f16.h5", SGD_VECTORS_DIR "/torch-2.13.0-cpu-bf16.h5"};
@@ -98,20 +99,6 @@ static void reject(known_bad_id id, cells shows, cells may_show)
     conform_results_free(results);
 }
 
-#define BIT(value) (1u << (value))
-enum {
-    FMA = BIT(SGD_TORCH_2_13_CPU_FMA),
-    BASE = BIT(SGD_TORCH_2_13_CPU_BASE),
-    BOTH = FMA | BASE,
-    FOREACH = BIT(SGD_FOREACH),
-    EAGER = BIT(SGD_FORLOOP) | FOREACH,
-    FUSED = BIT(SGD_FUSED),
-    PATHS = EAGER | FUSED,
-    F16 = BIT(SGD_F16),
-    BF16 = BIT(SGD_BF16),
-    HALF = F16 | BF16,
-    WIDE = BIT(SGD_F64) | BIT(SGD_F32)
-};
 static const cells nowhere = {0, 0, 0};
 
 static void the_same_backend_without_a_mistake_is_accepted(void **state)
@@ -128,20 +115,20 @@ static void the_same_backend_without_a_mistake_is_accepted(void **state)
 static void multiply_and_add_apart_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_APART, (cells){FMA, PATHS, WIDE}, (cells){FMA, PATHS, HALF});
+    reject(KNOWN_BAD_APART, (cells){FMA, EVERY_PATH, WIDE}, (cells){FMA, EVERY_PATH, HALF});
 }
 
 static void dampening_on_the_first_step_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_DAMPED_FIRST, (cells){BOTH, PATHS, WIDE | HALF}, nowhere);
+    reject(KNOWN_BAD_DAMPED_FIRST, (cells){BOTH, EVERY_PATH, ALL}, nowhere);
 }
 
 /* In 16 bits the two differences nearly always round to the same scalar. */
 static void one_minus_dampening_in_float_is_rejected(void **state)
 {
     (void)state;
-    reject(KNOWN_BAD_FLOAT_DAMPENING, (cells){BOTH, PATHS, WIDE}, (cells){BOTH, PATHS, HALF});
+    reject(KNOWN_BAD_FLOAT_DAMPENING, (cells){BOTH, EVERY_PATH, WIDE}, (cells){BOTH, EVERY_PATH, HALF});
 }
 
 static void alpha_unrounded_in_bf16_is_rejected(void **state)

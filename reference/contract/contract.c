@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "sets.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const dtype_names[] = {
@@ -92,24 +94,6 @@ bool sgd_contract_parse(const char *name, sgd_contract *out)
 
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
-#define BIT(value) (1u << (value))
-enum {
-    FMA = BIT(SGD_TORCH_2_13_CPU_FMA),
-    BASE = BIT(SGD_TORCH_2_13_CPU_BASE),
-    BOTH = FMA | BASE,
-    FORLOOP = BIT(SGD_FORLOOP),
-    FOREACH = BIT(SGD_FOREACH),
-    EAGER = FORLOOP | FOREACH,
-    FUSED = BIT(SGD_FUSED),
-    F64 = BIT(SGD_F64),
-    F32 = BIT(SGD_F32),
-    F16 = BIT(SGD_F16),
-    BF16 = BIT(SGD_BF16),
-    WIDE = F64 | F32,
-    HALF = F16 | BF16,
-    ALL = WIDE | HALF
-};
-
 static const sgd_rule torch_rules[] = {
 #define RULE(contracts, paths, dtypes, segment, stage, nan, text) \
     {contracts, paths, dtypes, SGD_SEGMENT_##segment, SGD_STAGE_##stage, SGD_NAN_##nan, text},
@@ -135,8 +119,8 @@ const sgd_rule *sgd_rulebook_rule(const sgd_rulebook *book, sgd_contract contrac
                                   sgd_segment segment, sgd_stage stage)
 {
     for (const sgd_rule *rule = book->rules; rule < book->rules + book->rule_count; rule++)
-        if (rule->stage == stage && (rule->contracts & BIT(contract)) && (rule->paths & BIT(path)) &&
-            (rule->dtypes & BIT(dtype)) && segment_matches(rule->segment, segment))
+        if (rule->stage == stage && (rule->contracts & SET_OF(contract)) && (rule->paths & SET_OF(path)) &&
+            (rule->dtypes & SET_OF(dtype)) && segment_matches(rule->segment, segment))
             return rule;
     return NULL;
 }
@@ -144,7 +128,7 @@ const sgd_rule *sgd_rulebook_rule(const sgd_rulebook *book, sgd_contract contrac
 const sgd_width *sgd_rulebook_width(const sgd_rulebook *book, sgd_path path, sgd_dtype dtype)
 {
     for (const sgd_width *width = book->widths; width < book->widths + book->width_count; width++)
-        if ((width->paths & BIT(path)) && (width->dtypes & BIT(dtype)))
+        if ((width->paths & SET_OF(path)) && (width->dtypes & SET_OF(dtype)))
             return width;
     return NULL;
 }
@@ -153,7 +137,7 @@ const sgd_narrowing *sgd_rulebook_narrowing(const sgd_rulebook *book, sgd_contra
                                             sgd_segment segment)
 {
     for (const sgd_narrowing *line = book->narrowings; line < book->narrowings + book->narrowing_count; line++)
-        if ((line->contracts & BIT(contract)) && (line->dtypes & BIT(dtype)) && segment_matches(line->segment, segment))
+        if ((line->contracts & SET_OF(contract)) && (line->dtypes & SET_OF(dtype)) && segment_matches(line->segment, segment))
             return line;
     return NULL;
 }

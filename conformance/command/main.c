@@ -1,4 +1,4 @@
-/* main.c - sgd-conform: which command, and what all commands share; see commands.h. */
+/* main.c - sgd-conform: which command. */
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,28 +18,6 @@ static const char usage[] =
     "  contract   print the numeric contract: every rounding, in the order it is made\n"
     "\n"
     "sgd-conform COMMAND --help says more.  Exit: 0 conforms, 1 does not, 2 bad input or usage.\n";
-
-int bad_input(const conform_error *error)
-{
-    fprintf(stderr, "sgd-conform: %s\n", error->text);
-    return EXIT_BAD_INPUT;
-}
-
-const char *vectors_folder(void)
-{
-    const char *folder = getenv("SGD_VECTORS");
-    return folder && *folder ? folder : SGD_VECTORS_DIR;
-}
-
-char *vectors_folder_file(const char *name)
-{
-    const char *folder = vectors_folder();
-    size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(size);
-    if (path)
-        snprintf(path, size, "%s/%s", folder, name);
-    return path;
-}
 
 static int dispatch(int argc, char **argv)
 {

@@ -1,0 +1,30 @@
+/* sets.h - names for sets of contracts, paths and dtypes: bit i stands for value i of the enum.  The .def files speak in them,
+ * so whoever includes one includes this; it is for .c files only. */
+#ifndef SGD_CONTRACT_SETS_H
+#define SGD_CONTRACT_SETS_H
+
+#include "contract.h"
+
+#define SET_OF(value) (1u << (value))
+
+enum {
+    FMA = SET_OF(SGD_TORCH_2_13_CPU_FMA),
+    BASE = SET_OF(SGD_TORCH_2_13_CPU_BASE),
+    BOTH = FMA | BASE,
+
+    FORLOOP = SET_OF(SGD_FORLOOP),
+    FOREACH = SET_OF(SGD_FOREACH),
+    EAGER = FORLOOP | FOREACH,
+    FUSED = SET_OF(SGD_FUSED),
+    EVERY_PATH = EAGER | FUSED,
+
+    F64 = SET_OF(SGD_F64),
+    F32 = SET_OF(SGD_F32),
+    F16 = SET_OF(SGD_F16),
+    BF16 = SET_OF(SGD_BF16),
+    WIDE = F64 | F32,
+    HALF = F16 | BF16,
+    ALL = WIDE | HALF
+};
+
+#endif
