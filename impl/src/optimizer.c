@@ -33,6 +33,19 @@ static sgd_status check_backend(const sgd_backend *backend, sgd_schedule schedul
     return SGD_OK;
 }
 
+/* The CPU where the caller names no backend.  A mistyped SGD_ISA must not silently run something else. */
+static sgd_status choose_backend(sgd_config *config, sgd_error *error)
+{
+    if (config->backend)
+        return SGD_OK;
+    const char *cap = getenv("SGD_ISA");
+    sgd_isa isa;
+    if (cap && *cap && !sgd_isa_parse(cap, &isa))
+        return sgd_error_set(error, SGD_ERROR_VALUE, "environment variable SGD_ISA: no instruction set is called %.40s", cap);
+    config->backend = sgd_backend_cpu(sgd_isa_best());
+    return SGD_OK;
+}
+
 static bool claims(const sgd_backend *backend, sgd_contract contract, sgd_path path, sgd_dtype dtype)
 {
     for (size_t i = 0; i < backend->claim_count; i++)
@@ -173,9 +186,9 @@ sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *co
         status = check_config(&settings, error);
     if (status)
         return status;
-    if (!settings.backend)
-        settings.backend = sgd_backend_cpu(sgd_isa_best());
-    status = check_backend(settings.backend, settings.schedule, error);
+    status = choose_backend(&settings, error);
+    if (!status)
+        status = check_backend(settings.backend, settings.schedule, error);
     if (status)
         return status;
     if (count == 0)

@@ -7,6 +7,14 @@
 
 #include "internal.h"
 
+static bool same_shape(const DLTensor *x, const DLTensor *y)
+{
+    for (int i = 0; x->ndim == y->ndim && i < x->ndim; i++)
+        if (x->shape[i] != y->shape[i])
+            return false;
+    return x->ndim == y->ndim;
+}
+
 static sgd_status read_grads(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error)
 {
     if (count != optimizer->param_count)
@@ -25,13 +33,12 @@ static sgd_status read_grads(sgd_optimizer *optimizer, DLTensor *const *grads, s
         if (grad->dtype != param->dtype)
             return sgd_error_set(error, SGD_ERROR_DTYPE, "gradient %zu is %s, its parameter is %s", i,
                                  sgd_dtype_name(grad->dtype), sgd_dtype_name(param->dtype));
-        const DLTensor *shape = &optimizer->params[i].descriptor;
-        bool same = grads[i]->ndim == shape->ndim &&
-                    grads[i]->device.device_id == shape->device.device_id;
-        for (int k = 0; same && k < shape->ndim; k++)
-            same = grads[i]->shape[k] == shape->shape[k];
-        if (!same)
-            return sgd_error_set(error, SGD_ERROR_SHAPE, "gradient %zu and its parameter differ in shape or device", i);
+        const DLTensor *descriptor = &optimizer->params[i].descriptor;
+        if (grads[i]->device.device_id != descriptor->device.device_id)
+            return sgd_error_set(error, SGD_ERROR_DEVICE, "gradient %zu is on device %d, its parameter on device %d", i,
+                                 grads[i]->device.device_id, descriptor->device.device_id);
+        if (!same_shape(grads[i], descriptor))
+            return sgd_error_set(error, SGD_ERROR_SHAPE, "gradient %zu and its parameter differ in shape", i);
     }
     return SGD_OK;
 }

@@ -1,4 +1,4 @@
-"""Laws of the optimizer that hold for every input: how it is computed never changes a bit, and what PyTorch computes alike is alike."""
+"""Laws of the optimizer: how it is computed changes no bit, and what PyTorch computes alike is alike."""
 
 import numpy as np
 from hypothesis import given, settings

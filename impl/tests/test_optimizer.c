@@ -1,221 +1,8 @@
-/* test_optimizer.c - the public API: PyTorch's checks in PyTorch's words, misuse that changes nothing, groups, state. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+/* test_optimizer.c - stepping: misuse that changes nothing, groups, state, backends. */
 #include <math.h>
 #include <string.h>
 
-#include <sgd/sgd.h>
-
-/* ---- tensors by hand --------------------------------------------------------------------------------------------------- */
-
-static DLTensor tensor_of(void *data, uint8_t bits, int64_t *shape)
-{
-    return (DLTensor){.data = data,
-                      .device = {.device_type = kDLCPU},
-                      .ndim = 1,
-                      .dtype = {.code = kDLFloat, .bits = bits, .lanes = 1},
-                      .shape = shape};
-}
-
-/* Two float32 parameters of three elements, and an optimizer over them. */
-typedef struct fixture {
-    float param[2][3], grad[2][3];
-    int64_t shape[1];
-    DLTensor params[2], grad_tensors[2];
-    DLTensor *grads[2];
-    sgd_options options;
-    sgd_config config;
-    sgd_optimizer *optimizer;
-    sgd_error error;
-} fixture;
-
-static fixture fixture_new(void)
-{
-    fixture f = {.param = {{1, 2, 3}, {4, 5, 6}}, .grad = {{1, 1, 1}, {2, 2, 2}}, .shape = {3}};
-    f.options = sgd_options_default();
-    f.options.lr = 0.5;
-    f.config = sgd_config_default();
-    return f;
-}
-
-/* Pointers are set where the fixture lies for good. */
-static void fixture_link(fixture *f)
-{
-    for (int i = 0; i < 2; i++) {
-        f->params[i] = tensor_of(f->param[i], 32, f->shape);
-        f->grad_tensors[i] = tensor_of(f->grad[i], 32, f->shape);
-        f->grads[i] = &f->grad_tensors[i];
-    }
-}
-
-static void fixture_create(fixture *f)
-{
-    fixture_link(f);
-    if (sgd_optimizer_create(&f->options, &f->config, f->params, 2, &f->optimizer, &f->error))
-        fail_msg("%s", f->error.message);
-}
-
-static void assert_fails(sgd_status status, sgd_status expected, const sgd_error *error, const char *text)
-{
-    assert_int_equal(status, expected);
-    assert_int_equal(error->status, expected);
-    assert_string_equal(error->message, text);
-}
-
-/* ---- the constructor ---------------------------------------------------------------------------------------------------- */
-
-static void check(sgd_options options, sgd_status expected, const char *text)
-{
-    sgd_error error;
-    assert_fails(sgd_options_check(&options, &error), expected, &error, text);
-}
-
-static void constructor_errors_are_pytorchs(void **state)
-{
-    (void)state;
-    sgd_options o = sgd_options_default();
-    o.lr = -0.1;
-    o.momentum = -1;
-    check(o, SGD_ERROR_VALUE, "Invalid learning rate: -0.1");
-    o.lr = -1e-7;
-    check(o, SGD_ERROR_VALUE, "Invalid learning rate: -1e-07");
-    o.lr = -123456789.125;
-    check(o, SGD_ERROR_VALUE, "Invalid learning rate: -123456789.125");
-    o.lr = -INFINITY;
-    check(o, SGD_ERROR_VALUE, "Invalid learning rate: -inf");
-    o.lr = -1e16;
-    check(o, SGD_ERROR_VALUE, "Invalid learning rate: -1e+16");
-    o.lr = 0;
-    check(o, SGD_ERROR_VALUE, "Invalid momentum value: -1.0");
-    o.momentum = 0;
-    o.weight_decay = -5e-324;
-    check(o, SGD_ERROR_VALUE, "Invalid weight_decay value: -5e-324");
-    o.weight_decay = 0;
-    o.nesterov = true;
-    check(o, SGD_ERROR_VALUE, "Nesterov momentum requires a momentum and zero dampening");
-    o.momentum = 0.9;
-    o.dampening = 0.1;
-    check(o, SGD_ERROR_VALUE, "Nesterov momentum requires a momentum and zero dampening");
-    o.dampening = 0;
-    o.fused = o.foreach = SGD_TRUE;
-    o.differentiable = true;
-    check(o, SGD_ERROR_RUNTIME, "`fused` does not support `differentiable`");
-    o.differentiable = false;
-    check(o, SGD_ERROR_RUNTIME, "`fused` and `foreach` cannot be `True` together.");
-    o.struct_size = 8;
-    check(o, SGD_ERROR_ABI, "options: struct_size 8, this library's is 56");
-}
-
-static void what_pytorch_accepts_is_accepted(void **state)
-{
-    (void)state;
-    sgd_options o = sgd_options_default();
-    o.lr = NAN;
-    o.momentum = NAN;
-    o.weight_decay = INFINITY;
-    o.dampening = -3;
-    assert_int_equal(sgd_options_check(&o, NULL), SGD_OK);
-    o.lr = -0.0;
-    o.nesterov = true;
-    o.dampening = 0;
-    assert_int_equal(sgd_options_check(&o, NULL), SGD_OK); /* NaN is not <= 0 */
-    o.fused = SGD_TRUE;
-    o.foreach = SGD_FALSE;
-    assert_int_equal(sgd_options_check(&o, NULL), SGD_OK);
-}
-
-static void nothing_is_created_from_bad_arguments(void **state)
-{
-    (void)state;
-    fixture f = fixture_new();
-    fixture_link(&f);
-    sgd_optimizer *untouched = (sgd_optimizer *)&f;
-    assert_int_equal(sgd_optimizer_create(NULL, NULL, f.params, 2, &untouched, &f.error), SGD_ERROR_ARGUMENT);
-    assert_int_equal(sgd_optimizer_create(&f.options, NULL, f.params, 2, NULL, NULL), SGD_ERROR_ARGUMENT);
-    assert_int_equal(sgd_optimizer_create(&f.options, NULL, NULL, 2, &untouched, NULL), SGD_ERROR_ARGUMENT);
-    assert_fails(sgd_optimizer_create(&f.options, NULL, NULL, 0, &untouched, &f.error), SGD_ERROR_VALUE, &f.error,
-                 "optimizer got an empty parameter list");
-    f.config.contract = (sgd_contract)7;
-    assert_int_equal(sgd_optimizer_create(&f.options, &f.config, f.params, 2, &untouched, NULL), SGD_ERROR_ARGUMENT);
-    f.config = sgd_config_default();
-    f.config.torch_threads = 0;
-    assert_int_equal(sgd_optimizer_create(&f.options, &f.config, f.params, 2, &untouched, NULL), SGD_ERROR_ARGUMENT);
-    f.config = sgd_config_default();
-    f.config.struct_size = 1;
-    assert_int_equal(sgd_optimizer_create(&f.options, &f.config, f.params, 2, &untouched, NULL), SGD_ERROR_ABI);
-    assert_ptr_equal(untouched, &f);
-}
-
-static void check_tensor(DLTensor tensor, sgd_status expected, const char *text)
-{
-    sgd_options options = sgd_options_default();
-    sgd_optimizer *optimizer = NULL;
-    sgd_error error;
-    assert_fails(sgd_optimizer_create(&options, NULL, &tensor, 1, &optimizer, &error), expected, &error, text);
-    assert_null(optimizer);
-}
-
-static void tensors_that_do_not_fit_are_named(void **state)
-{
-    (void)state;
-    _Alignas(8) float data[8] = {0};
-    int64_t shape[2] = {2, 3}, strides[2] = {4, 1}, huge[2] = {INT64_MAX, 4}, negative[1] = {-1};
-    DLTensor good = tensor_of(data, 32, shape), bad = good;
-    good.ndim = bad.ndim = 2;
-    bad.dtype = (DLDataType){kDLInt, 32, 1};
-    check_tensor(bad, SGD_ERROR_DTYPE, "parameter 0: DLPack dtype code 0, 32 bits, 1 lanes is none of f64, f32, f16, bf16");
-    bad = good;
-    bad.device.device_type = kDLCUDA;
-    check_tensor(bad, SGD_ERROR_DEVICE, sgd_isa_best() == SGD_ISA_SCALAR
-                                            ? "parameter 0 is on DLPack device type 2, backend cpu-scalar takes type 1"
-                                        : sgd_isa_best() == (sgd_isa)1
-                                            ? "parameter 0 is on DLPack device type 2, backend cpu-avx2 takes type 1"
-                                            : "parameter 0 is on DLPack device type 2, backend cpu-avx512 takes type 1");
-    bad = good;
-    bad.strides = strides;
-    check_tensor(bad, SGD_ERROR_LAYOUT, "parameter 0 is not contiguous");
-    bad = good;
-    bad.data = NULL;
-    check_tensor(bad, SGD_ERROR_ARGUMENT, "parameter 0 has no data");
-    bad = good;
-    bad.byte_offset = 2;
-    check_tensor(bad, SGD_ERROR_ARGUMENT, "parameter 0 is not aligned to its element size of 4");
-    bad = good;
-    bad.shape = huge;
-    check_tensor(bad, SGD_ERROR_SHAPE, "parameter 0: a negative extent, or more elements than memory has");
-    bad.shape = negative;
-    bad.ndim = 1;
-    check_tensor(bad, SGD_ERROR_SHAPE, "parameter 0: a negative extent, or more elements than memory has");
-    bad.shape = NULL;
-    check_tensor(bad, SGD_ERROR_ARGUMENT, "parameter 0 has no shape");
-}
-
-/* ---- path ---------------------------------------------------------------------------------------------------------------- */
-
-static void the_path_is_pytorchs_choice(void **state)
-{
-    (void)state;
-    const struct {
-        sgd_tristate foreach, fused;
-        sgd_path path;
-    } rows[] = {{SGD_NONE, SGD_NONE, SGD_FORLOOP},  {SGD_TRUE, SGD_NONE, SGD_FOREACH}, {SGD_NONE, SGD_TRUE, SGD_FUSED},
-                {SGD_FALSE, SGD_NONE, SGD_FORLOOP}, {SGD_FALSE, SGD_TRUE, SGD_FUSED},  {SGD_TRUE, SGD_FALSE, SGD_FOREACH},
-                {SGD_NONE, SGD_FALSE, SGD_FORLOOP}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        fixture f = fixture_new();
-        f.options.foreach = rows[i].foreach;
-        f.options.fused = rows[i].fused;
-        fixture_create(&f);
-        sgd_path path;
-        assert_int_equal(sgd_optimizer_path(f.optimizer, 0, &path, NULL), SGD_OK);
-        assert_int_equal(path, rows[i].path);
-        sgd_optimizer_destroy(f.optimizer);
-    }
-}
+#include "fixture.h"
 
 /* ---- step ---------------------------------------------------------------------------------------------------------------- */
 
@@ -248,10 +35,11 @@ static void a_step_with_a_wrong_gradient_changes_nothing(void **state)
                  "gradient 1 is f64, its parameter is f32");
     f.grad_tensors[1] = tensor_of(f.grad[0], 32, longer);
     assert_fails(sgd_optimizer_step(f.optimizer, f.grads, 2, &f.error), SGD_ERROR_SHAPE, &f.error,
-                 "gradient 1 and its parameter differ in shape or device");
+                 "gradient 1 and its parameter differ in shape");
     f.grad_tensors[1] = tensor_of(f.grad[1], 32, f.shape);
     f.grad_tensors[1].device.device_id = 1;
-    assert_int_equal(sgd_optimizer_step(f.optimizer, f.grads, 2, &f.error), SGD_ERROR_SHAPE);
+    assert_fails(sgd_optimizer_step(f.optimizer, f.grads, 2, &f.error), SGD_ERROR_DEVICE, &f.error,
+                 "gradient 1 is on device 1, its parameter on device 0");
     f.grad_tensors[1].device = (DLDevice){kDLCUDA, 0};
     assert_int_equal(sgd_optimizer_step(f.optimizer, f.grads, 2, &f.error), SGD_ERROR_DEVICE);
     assert_unchanged(&f);
@@ -455,11 +243,6 @@ static void names_of_what_does_not_exist_are_null(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(constructor_errors_are_pytorchs),
-        cmocka_unit_test(what_pytorch_accepts_is_accepted),
-        cmocka_unit_test(nothing_is_created_from_bad_arguments),
-        cmocka_unit_test(tensors_that_do_not_fit_are_named),
-        cmocka_unit_test(the_path_is_pytorchs_choice),
         cmocka_unit_test(a_step_with_a_wrong_gradient_changes_nothing),
         cmocka_unit_test(a_scalar_that_the_dtype_cannot_hold_is_pytorchs_error),
         cmocka_unit_test(fused_wants_all_buffers_or_none),

@@ -22,15 +22,16 @@ typedef struct sgd_optimizer sgd_optimizer;
 /* SGD(params, **options): one param group of `count` tensors.  `config` NULL: the defaults.  The descriptors are copied; the
  * tensors' memory is borrowed.
  * Errors: the checks of sgd_options_check; ERROR_VALUE "optimizer got an empty parameter list"; ERROR_DTYPE, ERROR_DEVICE,
- * ERROR_LAYOUT for a tensor; ERROR_UNSUPPORTED where the backend does not claim the contract. */
+ * ERROR_LAYOUT for a tensor; ERROR_UNSUPPORTED where the backend does not claim the contract; ERROR_VALUE where the
+ * environment variable SGD_ISA, which caps the default backend, names no instruction set. */
 SGD_API sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params,
                                         size_t count, sgd_optimizer **out, sgd_error *error);
 
 /* Takes NULL.  Frees the momentum buffers, not the params. */
 SGD_API void sgd_optimizer_destroy(sgd_optimizer *optimizer);
 
-/* add_param_group: further tensors, possibly none, with options of their own (NULL: those of create).  Like PyTorch, per-group values are not
- * validated again, only the path is.  A tensor that is in the optimizer already: ERROR_VALUE with PyTorch's text. */
+/* add_param_group: further tensors, possibly none, with options of their own (NULL: those of create).  Like PyTorch it does
+ * not validate a group's values again.  A tensor that is in the optimizer already: ERROR_VALUE with PyTorch's text. */
 SGD_API sgd_status sgd_optimizer_add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params,
                                            size_t count, sgd_error *error);
 
@@ -49,9 +50,10 @@ SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t gro
 
 /* step(): `grads` holds one pointer per tensor, over all groups in order; NULL where p.grad is None.  A gradient is written
  * only where PyTorch writes p.grad (foreach with nesterov, without weight decay and maximize).
- * Errors found before the work begins leave params, buffers and gradients as they were: count, dtype, shape, device or layout of a gradient;
- * ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype cannot hold;
- * ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY. */
+ * Errors found before the work begins leave params, buffers and gradients as they were: count, dtype, shape, device or
+ * layout of a gradient; ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype
+ * cannot hold; ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY.  A backend that fails
+ * in the middle (ERROR_BACKEND) leaves the groups before it stepped. */
 SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);
 
 /* state[p]["momentum_buffer"] of a tensor as a view with the param's shape, valid until the optimizer is destroyed; data is
