@@ -54,13 +54,13 @@ def _whole_number(lowest: int, highest: int = 2**63 - 1):
 def targets(options: argparse.Namespace) -> list[tuple[Path, list[str]]]:
     """The files to write and their dtypes.  Raises CaptureError where nothing could be written, before any work is done."""
     out: Path = options.out
+    if out.exists() and not (out.is_dir() or out.is_file()):
+        raise CaptureError(f"{out}: neither a file nor a folder")
     folder = out if out.is_dir() else out.parent
     if not folder.is_dir():
         raise CaptureError(f"{folder}: no such folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CaptureError(f"{folder}: cannot be written to")
-    if out.exists() and not (out.is_dir() or out.is_file()):
-        raise CaptureError(f"{out}: neither a file nor a folder")
     names = list(unique(options.dtype))
     if out.is_dir():
         return [(out / f"torch-{TORCH_RELEASE}-cpu-{name}.h5", [name]) for name in names]
