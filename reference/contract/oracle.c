@@ -239,20 +239,24 @@ static bool is_open_nan(const tensor_step *step, size_t index)
     return step->open_nans && (step->old_buffer[index] & 0x7FFF) > infinity;
 }
 
-/* Flags the buffer elements that the defective body leaves to chance: those that read beyond the buffer, race with the
- * next thread's chunk, or read an element that is undefined or an open NaN already. */
+/* Flags the buffer elements that the defective body leaves undefined: those that read beyond the buffer, race with the next
+ * thread's chunk, or read an element that is undefined already or an open NaN. */
 static void mark_undefined(const tensor_step *step, size_t body)
 {
-    const sgd_oracle_tensor *tensor = step->tensor;
-    size_t lanes = step->width->lanes, numel = tensor->numel;
+    uint8_t *undefined = step->tensor->undefined;
+    size_t lanes = step->width->lanes, numel = step->tensor->numel;
     size_t chunk = 2 * lanes * ceil_divide(ceil_divide(numel, 2 * lanes), step->options->torch_threads);
     for (size_t i = 0; i < body; i++) {
         size_t low = pair_source(lanes, i), chunk_end = i - i % chunk + chunk;
-        bool outside = low + 1 >= numel;
         bool raced = chunk_end < numel && i + 4 >= chunk_end;
+        if (raced || low + 1 >= numel) {
+            undefined[i] = SGD_UNDEFINED_CHANCE;
+            continue;
+        }
         /* Elements at or behind i only are read, so the flags of this step overwrite none that is still needed. */
-        tensor->undefined[i] = outside || raced || tensor->undefined[low] || tensor->undefined[low + 1] ||
-                               is_open_nan(step, low) || is_open_nan(step, low + 1);
+        undefined[i] = undefined[low] | undefined[low + 1];
+        if (is_open_nan(step, low) || is_open_nan(step, low + 1))
+            undefined[i] |= SGD_UNDEFINED_OPEN_NAN;
     }
 }
 

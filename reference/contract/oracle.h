@@ -27,6 +27,12 @@ typedef struct sgd_oracle_options {
     bool nesterov, maximize;
 } sgd_oracle_options;
 
+/* Why an element of a momentum buffer is undefined; it spreads to whatever reads the element in the next step. */
+typedef enum sgd_oracle_undefined {
+    SGD_UNDEFINED_CHANCE = 1,  /* PyTorch reads beyond the buffer or races with another thread */
+    SGD_UNDEFINED_OPEN_NAN = 2 /* PyTorch repeats it, but it comes from the bits of a NaN that the contract leaves open */
+} sgd_oracle_undefined;
+
 /* One contiguous tensor; all memory is the caller's.  `buffer` and `undefined` may be NULL while momentum is 0. */
 typedef struct sgd_oracle_tensor {
     sgd_dtype dtype;
@@ -35,8 +41,8 @@ typedef struct sgd_oracle_tensor {
     void *grad;         /* numel elements, written only where PyTorch writes p.grad; NULL: p.grad is None */
     void *buffer;       /* numel elements, updated when momentum != 0 */
     bool has_buffer;    /* state[p]["momentum_buffer"] exists; set by the step that makes it */
-    uint8_t *undefined; /* numel flags, zeroed by the caller before the first step: PyTorch leaves this buffer element to
-                           chance (defect pytorch#191763); may be NULL when the caller does not ask */
+    uint8_t *undefined; /* numel sets of sgd_oracle_undefined, zeroed by the caller before the first step: buffer elements
+                           that nobody can foretell (defect pytorch#191763); may be NULL when the caller does not ask */
 } sgd_oracle_tensor;
 
 /* One step of one param group, as torch/optim/sgd.py would take it.  False where PyTorch raises instead (fused with buffers
