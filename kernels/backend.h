@@ -5,8 +5,8 @@
  * lists (`negate`, `axpy`, `scale`, `copy`).  What each must compute, rounding by rounding, is the numeric contract:
  * reference/contract/rules.def, or `sgd-conform contract`.
  *
- * Every struct that crosses this boundary begins with its size, so that a later version can append members: read only
- * what struct_size covers.  Tensors are contiguous.  Pointers are device pointers, made by `allocate` or by the user on
+ * sgd_backend, sgd_arithmetic and sgd_hyper begin with their size, so that a later version can append members: read only what
+ * struct_size covers.  The structs that travel in arrays are fixed for an ABI version.  Tensors are contiguous.  Pointers are device pointers, made by `allocate` or by the user on
  * that device, borrowed for the call.  A call may return before the device is done; `synchronize` waits.
  *
  * Thread-safety: calls on different tensors may come from different threads at once.
@@ -29,7 +29,7 @@ typedef struct sgd_arithmetic {
     sgd_path path;          /* FORLOOP, FOREACH: the eager rules; FUSED */
     sgd_defects defects;    /* matters for fused f16 and bf16 */
     uint32_t torch_threads; /* PyTorch's thread count whose chunks decide the 16-bit segments; at least 1 */
-    uint32_t threads;       /* threads to compute with, 0: the backend's choice; never changes a bit */
+    uint32_t threads;       /* threads to compute with at most, 0: the backend's choice; never changes a bit */
 } sgd_arithmetic;
 
 /* The options of one param group as the user gave them, in double; rounding them is the contract's business. */
@@ -74,7 +74,7 @@ typedef struct sgd_backend {
     const sgd_claim *claims;
     size_t claim_count;
 
-    /* Memory on the device, aligned to 64 bytes at least; `release` takes NULL. */
+    /* Memory on the device, aligned to 64 bytes at least, not NULL even for 0 bytes; `release` takes NULL. */
     sgd_status (*allocate)(void *context, size_t bytes, void **out);
     void (*release)(void *context, void *memory);
     sgd_status (*synchronize)(void *context);
@@ -113,7 +113,7 @@ SGD_API bool sgd_isa_available(sgd_isa isa);
 SGD_API sgd_isa sgd_isa_best(void);
 
 /* The CPU backend for one instruction set: a constant, never freed.  NULL where the machine lacks it.  All of them give the
- * same bits. */
+ * same bits in the default floating-point environment, but for NaN payloads that the contract leaves open. */
 SGD_API const sgd_backend *sgd_backend_cpu(sgd_isa isa);
 
 #ifdef __cplusplus

@@ -1,8 +1,9 @@
 /* status.h - the answer of every function that can fail.
  *
- * Functions return sgd_status and take an sgd_error as their last argument, which may be NULL.  On any answer but SGD_OK the
- * library's state is unchanged, out-parameters are untouched, and the error holds one line: PyTorch's own text where
- * PyTorch has one.  Nothing prints, exits or aborts.
+ * Functions return sgd_status and take an sgd_error as their last argument, which may be NULL.  On any answer but SGD_OK
+ * out-parameters are untouched, the library's state is unchanged (but for SGD_ERROR_BACKEND, see sgd_optimizer_step), and
+ * the error holds one line: PyTorch's own text where PyTorch has one.  On SGD_OK the error is untouched.  Nothing prints,
+ * exits or aborts.
  */
 #ifndef SGD_STATUS_H
 #define SGD_STATUS_H

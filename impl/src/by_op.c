@@ -33,9 +33,9 @@ static void start(walk *walk)
 /* Sends the outputs of the next operation to the scratch. */
 static void into_scratch(walk *walk)
 {
-    char *at = walk->scratch;
+    size_t at = 0;
     for (size_t i = 0; i < walk->count; i++) {
-        walk->operands[i].out = at;
+        walk->operands[i].out = walk->scratch ? walk->scratch + at : NULL; /* empty tensors need none */
         at += by_op_scratch_size(&walk->tensors[i]);
     }
 }

@@ -53,6 +53,10 @@ struct sgd_optimizer {
     size_t scratch_size;
 };
 
+/* The two halves of sgd_options_check: SGD.__init__ looks at the params between them. */
+sgd_status options_check_values(const sgd_options *options, sgd_error *error);
+sgd_status options_check_path(const sgd_options *options, sgd_error *error);
+
 sgd_path path_choose(const sgd_options *options, const sgd_backend *backend);
 
 /* by_op.c: one eager step over a list, operation by operation.  `scratch` holds a gradient for each of the tensors. */

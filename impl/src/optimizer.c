@@ -91,7 +91,7 @@ static sgd_status parameter_init(const sgd_optimizer *optimizer, sgd_path path, 
 /* A tensor's memory and its place in the optimizer; empty tensors have none. */
 typedef struct place {
     uintptr_t memory;
-    size_t index;
+    size_t numel, index;
 } place;
 
 static int by_memory(const void *x, const void *y)
@@ -99,11 +99,14 @@ static int by_memory(const void *x, const void *y)
     const place *one = x, *other = y;
     if (one->memory != other->memory)
         return one->memory < other->memory ? -1 : 1;
+    if (one->numel != other->numel)
+        return one->numel < other->numel ? -1 : 1;
     return one->index < other->index ? -1 : one->index > other->index;
 }
 
-/* Whether parameters [0, total) that start at the same memory are one and the same; PyTorch asks for the same object. */
-static sgd_status check_overlap(const sgd_optimizer *optimizer, size_t total, sgd_error *error)
+/* Parameters [0, total) that are the same memory, all of it; PyTorch asks for the same object.  Views that only share memory
+ * pass, as they do there. */
+static sgd_status check_duplicates(const sgd_optimizer *optimizer, size_t total, sgd_error *error)
 {
     place *places = malloc(total * sizeof *places + 1);
     if (!places)
@@ -111,13 +114,13 @@ static sgd_status check_overlap(const sgd_optimizer *optimizer, size_t total, sg
     size_t count = 0;
     for (size_t i = 0; i < total; i++)
         if (optimizer->params[i].view.numel > 0)
-            places[count++] = (place){(uintptr_t)optimizer->params[i].view.data, i};
+            places[count++] = (place){(uintptr_t)optimizer->params[i].view.data, optimizer->params[i].view.numel, i};
     qsort(places, count, sizeof *places, by_memory);
 
     sgd_status status = SGD_OK;
     for (size_t i = 1; i < count && !status; i++) {
         size_t first = places[i - 1].index, second = places[i].index;
-        if (places[i - 1].memory != places[i].memory)
+        if (places[i - 1].memory != places[i].memory || places[i - 1].numel != places[i].numel)
             continue;
         status = first < optimizer->param_count
                      ? sgd_error_set(error, SGD_ERROR_VALUE, "some parameters appear in more than one parameter group")
@@ -162,7 +165,7 @@ static sgd_status add_group(sgd_optimizer *optimizer, const sgd_options *options
         made += !status;
     }
     if (!status)
-        status = check_overlap(optimizer, total, error);
+        status = check_duplicates(optimizer, total, error);
     if (status) {
         for (size_t i = 0; i < made; i++)
             parameter_clear(optimizer->config.backend, &added[i]);
@@ -181,7 +184,7 @@ sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *co
     sgd_config settings = config ? *config : sgd_config_default();
     if (!out)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "out is NULL");
-    sgd_status status = sgd_options_check(options, error);
+    sgd_status status = options_check_values(options, error);
     if (!status)
         status = check_config(&settings, error);
     if (status)
@@ -195,6 +198,9 @@ sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *co
         return sgd_error_set(error, SGD_ERROR_VALUE, "optimizer got an empty parameter list");
     if (!params)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "params is NULL");
+    status = options_check_path(options, error);
+    if (status)
+        return status;
 
     sgd_optimizer *optimizer = calloc(1, sizeof *optimizer);
     if (!optimizer)

@@ -56,7 +56,18 @@ static const char *python_float(double value, char text[FLOAT_TEXT_SIZE])
     return text;
 }
 
-sgd_status sgd_options_check(const sgd_options *options, sgd_error *error)
+/* The locale's decimal point, which printf takes, becomes Python's. */
+static const char *python_text(double value, char text[FLOAT_TEXT_SIZE])
+{
+    python_float(value, text);
+    if (isfinite(value))
+        for (char *c = text; *c; c++)
+            if (!strchr("+-0123456789e", *c))
+                *c = '.';
+    return text;
+}
+
+sgd_status options_check_values(const sgd_options *options, sgd_error *error)
 {
     char text[FLOAT_TEXT_SIZE];
     if (!options)
@@ -65,20 +76,31 @@ sgd_status sgd_options_check(const sgd_options *options, sgd_error *error)
         return sgd_error_set(error, SGD_ERROR_ABI, "options: struct_size %zu, this library's is %zu",
                              options->struct_size, sizeof(sgd_options));
     if (options->lr < 0.0)
-        return sgd_error_set(error, SGD_ERROR_VALUE, "Invalid learning rate: %s", python_float(options->lr, text));
+        return sgd_error_set(error, SGD_ERROR_VALUE, "Invalid learning rate: %s", python_text(options->lr, text));
     if (options->momentum < 0.0)
         return sgd_error_set(error, SGD_ERROR_VALUE, "Invalid momentum value: %s",
-                             python_float(options->momentum, text));
+                             python_text(options->momentum, text));
     if (options->weight_decay < 0.0)
         return sgd_error_set(error, SGD_ERROR_VALUE, "Invalid weight_decay value: %s",
-                             python_float(options->weight_decay, text));
+                             python_text(options->weight_decay, text));
     if (options->nesterov && (options->momentum <= 0 || options->dampening != 0))
         return sgd_error_set(error, SGD_ERROR_VALUE, "Nesterov momentum requires a momentum and zero dampening");
+    return SGD_OK;
+}
+
+sgd_status options_check_path(const sgd_options *options, sgd_error *error)
+{
     if (options->fused == SGD_TRUE && options->differentiable)
         return sgd_error_set(error, SGD_ERROR_RUNTIME, "`fused` does not support `differentiable`");
     if (options->fused == SGD_TRUE && options->foreach == SGD_TRUE)
         return sgd_error_set(error, SGD_ERROR_RUNTIME, "`fused` and `foreach` cannot be `True` together.");
     return SGD_OK;
+}
+
+sgd_status sgd_options_check(const sgd_options *options, sgd_error *error)
+{
+    sgd_status status = options_check_values(options, error);
+    return status ? status : options_check_path(options, error);
 }
 
 /* torch/optim/optimizer.py _default_to_fused_or_foreach, called by sgd() with differentiable=False and use_fused=False. */

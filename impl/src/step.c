@@ -276,7 +276,7 @@ sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, 
         if (!status)
             status = backend->synchronize(backend->context);
         if (status)
-            return sgd_error_set(error, status, "backend %s failed in param group %zu: %s", backend->name, g,
+            return sgd_error_set(error, SGD_ERROR_BACKEND, "backend %s failed in param group %zu: %s", backend->name, g,
                                  sgd_status_text(status));
         for (size_t i = group->first; i < group->first + group->count; i++)
             optimizer->params[i].has_buffer |= optimizer->has_grad[i] && group->options.momentum != 0;

@@ -1,4 +1,4 @@
-"""The public C API through ctypes, just enough for tests: one optimizer over NumPy arrays of bits."""
+"""The public C API through ctypes, just enough for tests: an optimizer over NumPy arrays of bits."""
 
 import ctypes
 import os
@@ -94,6 +94,11 @@ class Setting:
     schedule: int = 0
     isa: int = 0
     threads: int = 1
+    defects: int = 0
+
+
+class SgdError(Exception):
+    """The library's message, which is PyTorch's where PyTorch has one."""
 
 
 def _tensor(array: np.ndarray, dtype: str) -> Tensor:
@@ -102,9 +107,67 @@ def _tensor(array: np.ndarray, dtype: str) -> Tensor:
     return Tensor(array.ctypes.data, KDL_CPU, 0, 1, code, array.itemsize * 8, 1, shape, None, 0)
 
 
-def _check(status: int, error: Error) -> None:
-    if status:
-        raise RuntimeError(error.message.decode())
+def _options(hyper: Hyper, path: str) -> Options:
+    return Options(
+        ctypes.sizeof(Options), hyper.lr, hyper.momentum, hyper.dampening, hyper.weight_decay, hyper.nesterov,
+        hyper.maximize, False, path == "foreach", path == "fused",
+    )
+
+
+class Optimizer:
+    """An optimizer over param groups: lists of (dtype, array of bits), which are stepped in place."""
+
+    def __init__(self, groups: list[list[tuple[str, np.ndarray]]], hypers: list[Hyper], setting: Setting):
+        self.setting = setting
+        self.params = [param for group in groups for param in group]
+        self._handle, self._error = ctypes.c_void_p(), Error()
+        config = Config(
+            ctypes.sizeof(Config), setting.contract, setting.defects, setting.schedule, setting.torch_threads,
+            setting.threads, lib.sgd_backend_cpu(setting.isa),
+        )
+        for number, (group, hyper) in enumerate(zip(groups, hypers, strict=True)):
+            options = _options(hyper, setting.path)
+            tensors = (Tensor * len(group))(*[_tensor(array, dtype) for dtype, array in group])
+            count, error = ctypes.c_size_t(len(group)), ctypes.byref(self._error)
+            if number == 0:
+                self._check(lib.sgd_optimizer_create(ctypes.byref(options), ctypes.byref(config), tensors, count,
+                                                     ctypes.byref(self._handle), error))
+            else:
+                self._check(lib.sgd_optimizer_add_group(self._handle, ctypes.byref(options), tensors, count, error))
+
+    def __enter__(self) -> "Optimizer":
+        return self
+
+    def __exit__(self, *_) -> None:
+        lib.sgd_optimizer_destroy(self._handle)
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise SgdError(self._error.message.decode())
+
+    def set_hyper(self, group: int, hyper: Hyper) -> None:
+        options = _options(hyper, self.setting.path)
+        self._check(lib.sgd_optimizer_set_options(self._handle, ctypes.c_size_t(group), ctypes.byref(options),
+                                                  ctypes.byref(self._error)))
+
+    def step(self, grads: list[np.ndarray | None]) -> None:
+        """One gradient per parameter, over all groups (None: no gradient); written where PyTorch writes p.grad."""
+        tensors = [None if grad is None else _tensor(grad, dtype)
+                   for grad, (dtype, _) in zip(grads, self.params, strict=True)]
+        pointers = (ctypes.POINTER(Tensor) * len(tensors))(
+            *[None if tensor is None else ctypes.pointer(tensor) for tensor in tensors])
+        self._check(lib.sgd_optimizer_step(self._handle, pointers, ctypes.c_size_t(len(tensors)),
+                                           ctypes.byref(self._error)))
+
+    def buffer(self, index: int) -> np.ndarray | None:
+        """A copy of a momentum buffer; None where the state has none."""
+        view = Tensor()
+        lib.sgd_optimizer_momentum_buffer(self._handle, ctypes.c_size_t(index), ctypes.byref(view), None)
+        if not view.data:
+            return None
+        copy = np.zeros_like(self.params[index][1])
+        ctypes.memmove(copy.ctypes.data, view.data, copy.nbytes)
+        return copy
 
 
 def run(
@@ -115,44 +178,11 @@ def run(
     `params` and every list in `steps` hold arrays of bits (None: no gradient); none of them is changed.
     """
     params = [array.copy() for array in params]
-    options = Options(
-        ctypes.sizeof(Options), hyper.lr, hyper.momentum, hyper.dampening, hyper.weight_decay, hyper.nesterov,
-        hyper.maximize, False, setting.path == "foreach", setting.path == "fused",
-    )
-    backend = lib.sgd_backend_cpu(setting.isa)
-    config = Config(
-        ctypes.sizeof(Config), setting.contract, 0, setting.schedule, setting.torch_threads, setting.threads, backend
-    )
-    optimizer, error = ctypes.c_void_p(), Error()
-    count = ctypes.c_size_t(len(params))
-    descriptors = (Tensor * len(params))(*[_tensor(array, dtype) for array in params])
-    _check(
-        lib.sgd_optimizer_create(
-            ctypes.byref(options), ctypes.byref(config), descriptors, count, ctypes.byref(optimizer), ctypes.byref(error)
-        ),
-        error,
-    )
-    try:
-        grads: list[np.ndarray | None] = []
+    grads: list[np.ndarray | None] = []
+    with Optimizer([[(dtype, param) for param in params]], [hyper], setting) as optimizer:
         for step in steps:
             grads = [None if grad is None else grad.copy() for grad in step]
-            tensors = [None if grad is None else _tensor(grad, dtype) for grad in grads]
-            pointers = (ctypes.POINTER(Tensor) * len(grads))(
-                *[None if tensor is None else ctypes.pointer(tensor) for tensor in tensors]
-            )
-            _check(lib.sgd_optimizer_step(optimizer, pointers, count, ctypes.byref(error)), error)
-        return params + _buffers(optimizer, params) + [grad for grad in grads if grad is not None]
-    finally:
-        lib.sgd_optimizer_destroy(optimizer)
-
-
-def _buffers(optimizer: ctypes.c_void_p, params: list[np.ndarray]) -> list[np.ndarray]:
-    buffers = []
-    for i, param in enumerate(params):
-        view = Tensor()
-        lib.sgd_optimizer_momentum_buffer(optimizer, ctypes.c_size_t(i), ctypes.byref(view), None)
-        copy = np.zeros_like(param)
-        if view.data:
-            ctypes.memmove(copy.ctypes.data, view.data, copy.nbytes)
-        buffers.append(copy)
-    return buffers
+            optimizer.step(grads)
+        buffers = [optimizer.buffer(i) for i in range(len(params))]
+    missing = [np.zeros_like(param) if buffer is None else buffer for buffer, param in zip(buffers, params)]
+    return params + missing + [grad for grad in grads if grad is not None]

@@ -163,7 +163,12 @@ static void a_parameter_belongs_to_one_group_once(void **state)
     assert_int_equal(sgd_optimizer_tensor_count(f.optimizer), 2);
     sgd_optimizer_destroy(f.optimizer);
     f.params[1] = f.params[0];
-    assert_int_equal(sgd_optimizer_create(&f.options, NULL, f.params, 2, &f.optimizer, NULL), SGD_ERROR_VALUE);
+    assert_fails(sgd_optimizer_create(&f.options, NULL, f.params, 2, &f.optimizer, &f.error), SGD_ERROR_VALUE, &f.error,
+                 "parameters 0 and 1 of one group are the same");
+    int64_t shorter[1] = {2}; /* a view of the same memory is another tensor */
+    f.params[1].shape = shorter;
+    assert_int_equal(sgd_optimizer_create(&f.options, NULL, f.params, 2, &f.optimizer, NULL), SGD_OK);
+    sgd_optimizer_destroy(f.optimizer);
 }
 
 /* ---- backends -------------------------------------------------------------------------------------------------------------- */
@@ -198,6 +203,75 @@ static void a_step_without_memory_changes_nothing_and_can_be_taken_later(void **
     assert_true(f.param[0][0] == 0.5f);
     assert_int_equal(sgd_optimizer_step(f.optimizer, f.grads, 2, NULL), SGD_OK); /* allocates no more */
     sgd_optimizer_destroy(f.optimizer);
+}
+
+static int axpys_left;
+
+static sgd_status failing_axpy(void *context, const sgd_arithmetic *arithmetic, double alpha, size_t count,
+                               const sgd_operand *operands)
+{
+    const sgd_backend *cpu = sgd_backend_cpu(SGD_ISA_SCALAR);
+    return axpys_left-- > 0 ? cpu->axpy(context, arithmetic, alpha, count, operands) : SGD_ERROR_MEMORY;
+}
+
+static void a_backend_that_fails_in_the_middle_is_told_from_an_error_that_changes_nothing(void **state)
+{
+    (void)state;
+    sgd_backend failing = *sgd_backend_cpu(SGD_ISA_SCALAR);
+    failing.axpy = failing_axpy;
+    axpys_left = 1;
+    fixture f = fixture_new();
+    f.config.backend = &failing;
+    f.config.schedule = SGD_SCHEDULE_BY_OP;
+    fixture_create(&f);
+    assert_fails(sgd_optimizer_step(f.optimizer, f.grads, 2, &f.error), SGD_ERROR_BACKEND, &f.error,
+                 "backend cpu-scalar failed in param group 0: out of memory");
+    sgd_optimizer_destroy(f.optimizer);
+}
+
+static void any_thread_count_may_be_asked_for(void **state)
+{
+    (void)state;
+    static float param[1 << 16], grad[1 << 16];
+    int64_t shape[1] = {1 << 16};
+    DLTensor tensor = tensor_of(param, 32, shape), gradient = tensor_of(grad, 32, shape), *grads[1] = {&gradient};
+    const uint32_t counts[] = {1, 3, 1000000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        sgd_options options = sgd_options_default();
+        sgd_config config = sgd_config_default();
+        sgd_optimizer *optimizer;
+        options.lr = 1;
+        config.threads = counts[i];
+        for (size_t k = 0; k < 1 << 16; k++) {
+            param[k] = 0;
+            grad[k] = (float)k;
+        }
+        assert_int_equal(sgd_optimizer_create(&options, &config, &tensor, 1, &optimizer, NULL), SGD_OK);
+        assert_int_equal(sgd_optimizer_step(optimizer, grads, 1, NULL), SGD_OK);
+        for (size_t k = 0; k < 1 << 16; k++)
+            assert_true(param[k] == -(float)k);
+        sgd_optimizer_destroy(optimizer);
+    }
+}
+
+static void empty_tensors_step_and_get_buffers(void **state)
+{
+    (void)state;
+    for (int schedule = 0; schedule < 2; schedule++) {
+        fixture f = fixture_new();
+        f.shape[0] = 0;
+        f.options.momentum = 0.9;
+        f.options.weight_decay = 0.1;
+        f.options.maximize = true;
+        f.config.schedule = (sgd_schedule)schedule;
+        fixture_create(&f);
+        DLTensor buffer;
+        assert_int_equal(sgd_optimizer_step(f.optimizer, f.grads, 2, NULL), SGD_OK);
+        assert_int_equal(sgd_optimizer_step(f.optimizer, f.grads, 2, NULL), SGD_OK);
+        assert_int_equal(sgd_optimizer_momentum_buffer(f.optimizer, 1, &buffer, NULL), SGD_OK);
+        assert_non_null(buffer.data);
+        sgd_optimizer_destroy(f.optimizer);
+    }
 }
 
 static void a_backend_is_used_only_for_what_it_offers(void **state)
@@ -251,6 +325,9 @@ int main(void)
         cmocka_unit_test(a_group_has_its_own_options),
         cmocka_unit_test(a_parameter_belongs_to_one_group_once),
         cmocka_unit_test(a_step_without_memory_changes_nothing_and_can_be_taken_later),
+        cmocka_unit_test(a_backend_that_fails_in_the_middle_is_told_from_an_error_that_changes_nothing),
+        cmocka_unit_test(any_thread_count_may_be_asked_for),
+        cmocka_unit_test(empty_tensors_step_and_get_buffers),
         cmocka_unit_test(a_backend_is_used_only_for_what_it_offers),
         cmocka_unit_test(names_of_what_does_not_exist_are_null),
     };

@@ -79,6 +79,10 @@ static void nothing_is_created_from_bad_arguments(void **state)
     assert_int_equal(sgd_optimizer_create(&f.options, NULL, NULL, 2, &untouched, NULL), SGD_ERROR_ARGUMENT);
     assert_fails(sgd_optimizer_create(&f.options, NULL, NULL, 0, &untouched, &f.error), SGD_ERROR_VALUE, &f.error,
                  "optimizer got an empty parameter list");
+    sgd_options conflict = f.options; /* SGD.__init__ looks at the params first */
+    conflict.fused = conflict.foreach = SGD_TRUE;
+    assert_int_equal(sgd_optimizer_create(&conflict, NULL, NULL, 0, &untouched, NULL), SGD_ERROR_VALUE);
+    assert_int_equal(sgd_optimizer_create(&conflict, NULL, f.params, 2, &untouched, NULL), SGD_ERROR_RUNTIME);
     f.config.contract = (sgd_contract)7;
     assert_int_equal(sgd_optimizer_create(&f.options, &f.config, f.params, 2, &untouched, NULL), SGD_ERROR_ARGUMENT);
     f.config = sgd_config_default();

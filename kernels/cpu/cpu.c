@@ -10,7 +10,9 @@
 
 /* Below this many bytes of params a second thread costs more than it saves. */
 #define PARALLEL_BYTES (128 * 1024)
-/* Threads share a tensor at multiples of this many elements, so that they write no cache line in common. */
+/* OpenMP ends the process where it cannot make as many threads as it is asked for. */
+#define MOST_THREADS 1024
+/* Threads share a tensor at multiples of this many elements: where it is aligned, they write no cache line in common. */
 #define SPLIT_ELEMENTS 64
 #define MEMORY_ALIGNMENT 64
 
@@ -118,13 +120,16 @@ static void run_work(const work *work)
     size_t bytes = 0;
     for (size_t i = 0; i < work->count; i++)
         bytes += item_numel(work, i) * sgd_dtype_size(item_dtype(work, i));
-    uint32_t asked = work->arithmetic->threads;
-    int threads = bytes < PARALLEL_BYTES ? 1 : asked ? (int)asked : omp_get_max_threads();
-    if (threads == 1) {
+    size_t useful = 1 + bytes / (PARALLEL_BYTES / 2); /* no thread gets less than half of what is worth one */
+    size_t asked = work->arithmetic->threads ? work->arithmetic->threads : (size_t)omp_get_max_threads();
+    size_t threads = asked < useful ? asked : useful;
+    if (threads > MOST_THREADS)
+        threads = MOST_THREADS;
+    if (threads == 1 || bytes < PARALLEL_BYTES) {
         run_share(work, 0, bytes);
         return;
     }
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads((int)threads)
     {
         size_t share = bytes / (size_t)omp_get_num_threads() + 1, begin = share * (size_t)omp_get_thread_num();
         run_share(work, begin, begin + share < bytes ? begin + share : bytes);

@@ -14,7 +14,12 @@ static ALWAYS_INLINE w32 broadcast_w32(double x) { return _mm512_set1_ps((float)
 static ALWAYS_INLINE w32 mul_w32(w32 x, w32 y) { return _mm512_mul_ps(x, y); }
 static ALWAYS_INLINE w32 fma_w32(w32 x, w32 y, w32 z) { return _mm512_fmadd_ps(x, y, z); }
 static ALWAYS_INLINE w32 fms_w32(w32 x, w32 y, w32 z) { return _mm512_fmsub_ps(x, y, z); }
-static ALWAYS_INLINE w32 neg_w32(w32 x) { return _mm512_xor_ps(x, _mm512_set1_ps(-0.0f)); }
+static ALWAYS_INLINE w32 neg_w32(w32 x)
+{
+    x = _mm512_xor_ps(x, _mm512_set1_ps(-0.0f));
+    __asm__("" : "+v"(x)); /* as in vocabulary_avx2.h */
+    return x;
+}
 static ALWAYS_INLINE w32 add_w32(w32 x, w32 y)
 {
     w32 sum;
@@ -26,7 +31,12 @@ static ALWAYS_INLINE w64 broadcast_w64(double x) { return _mm512_set1_pd(x); }
 static ALWAYS_INLINE w64 mul_w64(w64 x, w64 y) { return _mm512_mul_pd(x, y); }
 static ALWAYS_INLINE w64 fma_w64(w64 x, w64 y, w64 z) { return _mm512_fmadd_pd(x, y, z); }
 static ALWAYS_INLINE w64 fms_w64(w64 x, w64 y, w64 z) { return _mm512_fmsub_pd(x, y, z); }
-static ALWAYS_INLINE w64 neg_w64(w64 x) { return _mm512_xor_pd(x, _mm512_set1_pd(-0.0)); }
+static ALWAYS_INLINE w64 neg_w64(w64 x)
+{
+    x = _mm512_xor_pd(x, _mm512_set1_pd(-0.0));
+    __asm__("" : "+v"(x));
+    return x;
+}
 static ALWAYS_INLINE w64 add_w64(w64 x, w64 y)
 {
     w64 sum;

@@ -46,7 +46,8 @@ typedef struct sgd_oracle_tensor {
 } sgd_oracle_tensor;
 
 /* One step of one param group, as torch/optim/sgd.py would take it.  False where PyTorch raises instead (fused with buffers
- * for some tensors only) or memory ran out; the tensors are then unchanged. */
+ * for some tensors only; the tensors are then unchanged), where memory ran out, or where a changed book's rules leave a value
+ * unrounded that goes to memory. */
 bool sgd_oracle_step(const sgd_oracle *oracle, const sgd_oracle_options *options, sgd_oracle_tensor *tensors, size_t count);
 
 /* The segment of element `index` of a tensor, as the WIDTH table has it; for messages. */

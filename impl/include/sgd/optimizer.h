@@ -2,7 +2,11 @@
  *
  * Tensors are DLPack descriptors (dlpack/dlpack.h): data, device, dtype, shape, strides (NULL or contiguous).  Params stay
  * the caller's memory, borrowed until the optimizer is destroyed; gradients are borrowed for one step; momentum buffers are
- * the optimizer's.  Supported: float64, float32, float16, bfloat16, contiguous, on the backend's device.
+ * the optimizer's.  Supported: float64, float32, float16, bfloat16, contiguous, on the backend's device.  Within a step no
+ * two tensors may overlap, whether params or gradients: the schedules would differ, and threads race.
+ *
+ * The bits are those of the default floating-point environment: rounding to nearest, denormals neither flushed nor taken
+ * for zero.
  *
  * Thread-safety: one optimizer is one thread's at a time; different optimizers share nothing.
  */
@@ -19,11 +23,12 @@ extern "C" {
 
 typedef struct sgd_optimizer sgd_optimizer;
 
-/* SGD(params, **options): one param group of `count` tensors.  `config` NULL: the defaults.  The descriptors are copied; the
- * tensors' memory is borrowed.
- * Errors: the checks of sgd_options_check; ERROR_VALUE "optimizer got an empty parameter list"; ERROR_DTYPE, ERROR_DEVICE,
- * ERROR_LAYOUT for a tensor; ERROR_UNSUPPORTED where the backend does not claim the contract; ERROR_VALUE where the
- * environment variable SGD_ISA, which caps the default backend, names no instruction set. */
+/* SGD(params, **options): one param group of `count` tensors, at least one.  `config` NULL: the defaults.  The descriptors
+ * are copied; the tensors' memory is borrowed.
+ * Errors: those of sgd_options_check; ERROR_VALUE "optimizer got an empty parameter list", for the same tensor twice (PyTorch
+ * warns only, and steps it twice), and where the environment variable SGD_ISA, which caps the default backend, names no
+ * instruction set; ERROR_ARGUMENT (NULL, no data, not aligned to the element), ERROR_DTYPE, ERROR_DEVICE, ERROR_SHAPE,
+ * ERROR_LAYOUT for a tensor; ERROR_UNSUPPORTED where the backend does not claim the contract; ERROR_ABI; ERROR_MEMORY. */
 SGD_API sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params,
                                         size_t count, sgd_optimizer **out, sgd_error *error);
 
@@ -31,7 +36,8 @@ SGD_API sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_co
 SGD_API void sgd_optimizer_destroy(sgd_optimizer *optimizer);
 
 /* add_param_group: further tensors, possibly none, with options of their own (NULL: those of create).  Like PyTorch it does
- * not validate a group's values again.  A tensor that is in the optimizer already: ERROR_VALUE with PyTorch's text. */
+ * not validate a group's values again.  Errors: those of create for tensors; ERROR_VALUE with PyTorch's text for a tensor
+ * that is in the optimizer already. */
 SGD_API sgd_status sgd_optimizer_add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params,
                                            size_t count, sgd_error *error);
 
@@ -52,8 +58,9 @@ SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t gro
  * only where PyTorch writes p.grad (foreach with nesterov, without weight decay and maximize).
  * Errors found before the work begins leave params, buffers and gradients as they were: count, dtype, shape, device or
  * layout of a gradient; ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype
- * cannot hold; ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY.  A backend that fails
- * in the middle (ERROR_BACKEND) leaves the groups before it stepped. */
+ * cannot hold; ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY.  Where a group has tensors of
+ * several dtypes, the first of them in the group's order is named; PyTorch's order there is a hash map's.
+ * ERROR_BACKEND: the backend failed in the middle; groups before the failing one are stepped, its own tensors undefined. */
 SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);
 
 /* state[p]["momentum_buffer"] of a tensor as a view with the param's shape, valid until the optimizer is destroyed; data is
