@@ -31,7 +31,8 @@ static void judge_oracle(const case_data *data, const answers *known, conform_ca
                             oracle->exists ? oracle->elements : NULL);
             }
     result->oracle = verdict.verdict;
-    result->masked = verdict.masked;
+    result->masked_chance = verdict.masked_chance;
+    result->masked_open_nan = verdict.masked_open_nan;
     if (verdict.verdict == CONFORM_DIFFERENT)
         add_failure(result, NULL, CONFORM_TORCH, &verdict.first);
 }

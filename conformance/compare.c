@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "oracle.h"
+
 /* Widths of the fields, as IEEE 754 (and bfloat16) have them. */
 typedef struct format {
     int exponent, mantissa, digits;
@@ -42,7 +44,10 @@ comparison compare_arrays(sgd_dtype dtype, size_t numel, const void *expected, c
         return result;
     for (size_t i = 0; i < numel; i++) {
         if (undefined && undefined[i]) {
-            result.masked++;
+            if (undefined[i] & SGD_UNDEFINED_CHANCE)
+                result.masked_chance++;
+            else
+                result.masked_open_nan++;
             continue;
         }
         uint64_t wanted = element_bits(dtype, expected, i), got = element_bits(dtype, actual, i);

@@ -8,13 +8,14 @@
 #include "contract.h"
 
 typedef struct comparison {
-    size_t different;   /* elements whose bits are wrong                                             */
-    size_t nan_payload; /* elements that are both NaN, with other bits, where only the class counts  */
-    size_t masked;      /* elements left out, since torch leaves them to chance                      */
-    size_t first;       /* index of the first different element                                      */
+    size_t different;       /* elements whose bits are wrong                                               */
+    size_t nan_payload;     /* elements that are both NaN, with other bits, where only the class counts    */
+    size_t masked_chance;   /* elements left out, since torch leaves them to chance (whatever else holds)   */
+    size_t masked_open_nan; /* elements left out only since they come from a NaN's bits that are left open */
+    size_t first;           /* index of the first different element                                        */
 } comparison;
 
-/* `undefined`: flags of the elements to leave out, or NULL. */
+/* `undefined`: for each element a set of sgd_oracle_undefined, to be left out where it is not empty; or NULL. */
 comparison compare_arrays(sgd_dtype dtype, size_t numel, const void *expected, const void *actual,
                           const uint8_t *undefined, sgd_nan nan);
 

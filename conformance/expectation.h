@@ -8,7 +8,7 @@ typedef struct expected_array {
     bool exists;
     const void *elements;     /* NULL: known by its hash only */
     uint64_t hash;            /* where there are no elements  */
-    const uint8_t *undefined; /* flags of the elements that torch leaves to chance, or NULL */
+    const uint8_t *undefined; /* sets of sgd_oracle_undefined: where torch's bits are not foretold; or NULL */
 } expected_array;
 
 typedef struct expectation {
@@ -19,8 +19,8 @@ typedef struct expectation {
 /* What the oracle computes, defects reproduced or fixed.  False where memory ran out or the oracle refuses a step. */
 bool expectation_by_oracle(expectation *out, const case_data *data, sgd_defects defects);
 
-/* What torch gave, by the file; elements that torch leaves to chance are flagged as in `reproduced`, the oracle's answer
- * with defects reproduced, which must outlive it.  False where memory ran out. */
+/* What torch gave, by the file; elements that nobody can foretell are flagged as in `reproduced`, the oracle's answer with
+ * defects reproduced, which must outlive it.  False where memory ran out. */
 bool expectation_by_torch(expectation *out, case_data *data, const expectation *reproduced);
 
 /* Takes over the oracle's elements for each array that is known by its hash, if the hash is theirs. */

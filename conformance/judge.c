@@ -37,7 +37,8 @@ static void judge_elements(judgement *into, const judged *what, const expected_a
 {
     comparison result = compare_arrays(at.dtype, at.numel, wanted->elements, actual, wanted->undefined,
                                        what->data->nan[at.tensor]);
-    into->masked += result.masked;
+    into->masked_chance += result.masked_chance;
+    into->masked_open_nan += result.masked_open_nan;
     if (!result.different) {
         if (result.nan_payload)
             into->verdict = CONFORM_NAN_PAYLOAD;

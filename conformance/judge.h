@@ -34,8 +34,8 @@ typedef struct difference {
 
 typedef struct judgement {
     conform_verdict verdict;
-    size_t masked;    /* elements left out */
-    difference first; /* where the verdict is CONFORM_DIFFERENT */
+    size_t masked_chance, masked_open_nan; /* elements left out, as in `comparison` */
+    difference first;                      /* where the verdict is CONFORM_DIFFERENT */
 } judgement;
 
 /* What is judged: the circumstances, and the rules by which its elements were computed (for the segment in messages). */

@@ -20,7 +20,8 @@ static void add_to_cell(conform_cell *cell, const conform_case_result *result)
 static void add_to_defect(conform_defect_tally *tally, const conform_case_result *result)
 {
     tally->cases++;
-    tally->masked += result->masked;
+    tally->masked_chance += result->masked_chance;
+    tally->masked_open_nan += result->masked_open_nan;
     for (int defects = 0; defects < 2; defects++)
         if (result->judged[defects])
             tally->matches[defects][result->match[defects]]++;

@@ -62,7 +62,8 @@ typedef struct conform_case_result {
     conform_verdict oracle;      /* against torch */
     conform_verdict library;     /* the worst of all subjects, each against what it has to match */
     const ledger_defect *defect; /* known in this case, or NULL */
-    size_t masked;               /* elements that torch leaves to chance, left out of the comparison with it */
+    size_t masked_chance;        /* elements left out of the comparison with torch, which leaves them to chance, ... */
+    size_t masked_open_nan;      /* ... or which makes them of a NaN's bits that the contract leaves open */
     size_t runs;                 /* subjects that ran */
     size_t judged[2];            /* in the cells of a defect: subjects by sgd_defects, ... */
     conform_match match[2];      /* ... and what all of them match */
@@ -87,7 +88,7 @@ typedef struct conform_cell {
 } conform_cell;
 
 typedef struct conform_defect_tally {
-    size_t cases, masked;
+    size_t cases, masked_chance, masked_open_nan;
     size_t matches[2][CONFORM_MATCH_COUNT]; /* cases by sgd_defects and what all subjects match */
 } conform_defect_tally;
 

@@ -98,10 +98,12 @@ static json_t *defects_json(const report *from)
     for (size_t i = 0; i < ledger->count; i++) {
         const conform_defect_tally *tally = &from->results->defects[i];
         json_array_append_new(
-            list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "id", ledger->defects[i].id, "link",
+            list, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "id", ledger->defects[i].id, "link",
                             ledger->defects[i].link, "cases", size_json(tally->cases), "masked_elements",
-                            size_json(tally->masked), "reproduce", matches_json(tally->matches[SGD_DEFECTS_REPRODUCE]),
-                            "fix", matches_json(tally->matches[SGD_DEFECTS_FIX])));
+                            size_json(tally->masked_chance), "masked_open_nan_elements",
+                            size_json(tally->masked_open_nan), "reproduce",
+                            matches_json(tally->matches[SGD_DEFECTS_REPRODUCE]), "fix",
+                            matches_json(tally->matches[SGD_DEFECTS_FIX])));
     }
     return list;
 }

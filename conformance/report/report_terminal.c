@@ -175,12 +175,14 @@ static void print_defects(const terminal *to)
         const conform_defect_tally *tally = &to->from->results->defects[i];
         if (!tally->cases)
             continue;
-        char masked[COUNT_SIZE];
+        char chance[COUNT_SIZE], open_nan[COUNT_SIZE];
         fprintf(to->out, "\n%s: %s\n", ledger->defects[i].id, ledger->defects[i].title);
         print_defect_mode(to, tally, SGD_DEFECTS_REPRODUCE);
         print_defect_mode(to, tally, SGD_DEFECTS_FIX);
-        fprintf(to->out, "  masked             %s elements that torch leaves to chance\n",
-                count_text(tally->masked, masked));
+        fprintf(to->out, "  masked             %s elements that torch leaves to chance,\n",
+                count_text(tally->masked_chance, chance));
+        fprintf(to->out, "                     %s that come from NaN payloads left open\n",
+                count_text(tally->masked_open_nan, open_nan));
     }
 }
 

@@ -1,6 +1,7 @@
 /* test_compare.c - what counts as equal, and how values read in a message. */
 #include "cmocka_test.h"
 #include "compare.h"
+#include "oracle.h"
 
 static void one_bit_is_a_difference(void **state)
 {
@@ -38,11 +39,12 @@ static void nan_never_equals_infinity_or_a_number(void **state)
 static void masked_elements_are_left_out_and_counted(void **state)
 {
     (void)state;
-    uint16_t expected[] = {1, 2, 3}, actual[] = {1, 9, 3};
-    uint8_t undefined[] = {0, 1, 1};
-    comparison got = compare_arrays(SGD_F16, 3, expected, actual, undefined, SGD_NAN_EXACT);
+    uint16_t expected[] = {1, 2, 3, 4}, actual[] = {1, 9, 3, 9};
+    uint8_t undefined[] = {0, SGD_UNDEFINED_CHANCE, SGD_UNDEFINED_OPEN_NAN, SGD_UNDEFINED_CHANCE | SGD_UNDEFINED_OPEN_NAN};
+    comparison got = compare_arrays(SGD_F16, 4, expected, actual, undefined, SGD_NAN_EXACT);
     assert_int_equal(got.different, 0);
-    assert_int_equal(got.masked, 2);
+    assert_int_equal(got.masked_chance, 2);
+    assert_int_equal(got.masked_open_nan, 1);
 }
 
 static void assert_text(sgd_dtype dtype, uint64_t bits, const char *text)
