@@ -1,4 +1,5 @@
 /* test_vectors.c - a file that is damaged, incomplete or inconsistent is refused with one line; a sound one reads back. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,26 @@ static void what_is_no_vector_file_is_refused(void **state)
     assert_refused(files, "schema_version: is 2");
 }
 
+static void another_torch_is_refused(void **state)
+{
+    fixture *files = *state;
+    write_vectors(files->made, files->path, (writing){.torch_version = "2.12.1+cpu"});
+    assert_refused(files, "torch_version: is 2.12.1+cpu, this program judges 2.13");
+    write_vectors(files->made, files->path, (writing){.torch_version = "2.130.0"});
+    assert_refused(files, "torch_version: is 2.130.0");
+}
+
+/* They reach the terminal and the log of whoever runs a foreign file. */
+static void text_that_is_not_printable_is_refused(void **state)
+{
+    fixture *files = *state;
+    static const char *const texts[] = {"\033[2J", "a\nb", "delete\177", "\303\244"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        write_vectors(files->made, files->path, (writing){.cpu_model = texts[i]});
+        assert_refused(files, "cpu_model: has characters that are not printable ASCII");
+    }
+}
+
 static void a_column_that_is_not_in_the_format_is_refused(void **state)
 {
     fixture *files = *state;
@@ -143,6 +164,9 @@ static bool survives(const fixture *files)
         assert_same(loaded, files->made);
     else
         assert_one_line(files, &error);
+    /* Damage is no absence: every link and every attribute lies under a checksum. */
+    if (strstr(error.text, "no such") || strstr(error.text, "is longer than"))
+        fail_msg("\"%s\" is a wrong reason", error.text);
     vectors_free(loaded);
     return loaded != NULL;
 }
@@ -220,6 +244,38 @@ static void numbers_out_of_range_are_refused(void **state)
     ASSERT_REFUSED_WITH(made->outcome.grad[1], VECTORS_NONE, "is None after a step that had a gradient");
 }
 
+static void assert_option_refused(const vectors *made, double *option, double value, const char *reason)
+{
+    double kept = *option;
+    *option = value;
+    assert_inconsistent(made, reason);
+    *option = kept;
+}
+
+static void options_that_torch_refuses_are_refused(void **state)
+{
+    vectors *made = ((fixture *)*state)->made;
+    conform_error error;
+    size_t nesterov = 1; /* the first group that has it, see vector_maker.h */
+    assert_option_refused(made, &made->group.lr[0], -0.1, "group/lr[0]: -0.1 is less than 0");
+    assert_option_refused(made, &made->group.momentum[0], -1, "group/momentum[0]: -1 is less than 0");
+    assert_option_refused(made, &made->group.weight_decay[0], -INFINITY, "group/weight_decay[0]: -inf is less than 0");
+    assert_option_refused(made, &made->group.momentum[nesterov], 0, "group/momentum[1]: 0 is not for nesterov");
+    assert_option_refused(made, &made->group.dampening[nesterov], 0.5, "group/dampening[1]: 0.5 is not for nesterov");
+    assert_option_refused(made, &made->group.dampening[nesterov], NAN, "group/dampening[1]: ");
+    made->group.lr[0] = made->group.momentum[0] = made->group.weight_decay[0] = made->group.momentum[nesterov] = NAN;
+    made->group.dampening[0] = -1;
+    assert_true(vectors_check(made, &error));
+}
+
+static void a_first_group_of_no_tensor_is_refused(void **state)
+{
+    vectors *made = ((fixture *)*state)->made;
+    made->group.tensor_count[0] = 0;
+    made->group.tensor_begin[1] = made->group.tensor_begin[0];
+    assert_inconsistent(made, "group/tensor_count[0]: 0 tensors are too few for a problem's first group");
+}
+
 static void a_name_given_twice_is_refused(void **state)
 {
     vectors *made = ((fixture *)*state)->made;
@@ -246,10 +302,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_sound_file_reads_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_vector_file_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(another_torch_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(text_that_is_not_printable_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_column_that_is_not_in_the_format_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_truncated_file_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_flipped_bit_never_passes_for_content, set_up, tear_down),
         cmocka_unit_test_setup_teardown(numbers_out_of_range_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(options_that_torch_refuses_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_first_group_of_no_tensor_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_given_twice_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_input_known_by_its_hash_is_refused, set_up, tear_down),
     };

@@ -191,6 +191,13 @@ static void write_text(hid_t file, const char *name, const char *text)
     H5Tclose(type);
 }
 
+static const char *attribute_text(const char *name, const char *text, writing how)
+{
+    if (how.torch_version && strcmp(name, "torch_version") == 0)
+        return how.torch_version;
+    return how.cpu_model && strcmp(name, "cpu_model") == 0 ? how.cpu_model : text;
+}
+
 static void write_integer(hid_t file, const char *name, int64_t value)
 {
     hid_t space = H5Screate(H5S_SCALAR);
@@ -247,7 +254,7 @@ void write_vectors(const vectors *made, const char *path, writing how)
     write_integer(file, "schema_version", how.version ? how.version : 1);
     write_integer(file, "seed", made->seed);
     write_group(file, "bits");
-#define ATTRIBUTE(name) write_text(file, #name, made->name);
+#define ATTRIBUTE(name) write_text(file, #name, attribute_text(#name, made->name, how));
 #define TABLE(member, file_name)                                                                                           \
     table = file_name;                                                                                                     \
     write_group(file, table);

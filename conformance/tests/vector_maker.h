@@ -17,6 +17,7 @@ typedef struct writing {
     const char *schema; /* NULL: the right one */
     int version;        /* 0: the right one    */
     const char *leave_out;    /* a column's name in the file, or NULL */
+    const char *torch_version, *cpu_model; /* NULL: those of the tables */
     bool no_checksums, wrong_type, two_dimensional;
 } writing;
 

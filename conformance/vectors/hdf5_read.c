@@ -55,19 +55,23 @@ void hdf5_close(hdf5_file *file) { H5Fclose(file->id); }
 
 static hid_t open_attribute(const hdf5_file *file, const char *name, H5T_class_t wanted, hid_t *type)
 {
-    if (H5Aexists(file->id, name) <= 0) {
-        fail(file, name, "no such attribute");
+    htri_t there = H5Aexists(file->id, name);
+    if (there <= 0) {
+        if (there < 0)
+            fail_by_hdf5(file, name, "cannot be read");
+        else
+            fail(file, name, "no such attribute");
         return -1;
     }
     hid_t attribute = H5Aopen(file->id, name, H5P_DEFAULT);
     *type = attribute < 0 ? -1 : H5Aget_type(attribute);
-    hid_t space = attribute < 0 ? -1 : H5Aget_space(attribute);
+    hid_t space = *type < 0 ? -1 : H5Aget_space(attribute);
     bool scalar = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
     if (space >= 0)
         H5Sclose(space);
     if (scalar && *type >= 0 && H5Tget_class(*type) == wanted)
         return attribute;
-    if (*type < 0)
+    if (*type < 0 || space < 0)
         fail_by_hdf5(file, name, "cannot be read");
     else
         fail(file, name, wanted == H5T_STRING ? "is not one string" : "is not one integer");
@@ -76,6 +80,14 @@ static hid_t open_attribute(const hdf5_file *file, const char *name, H5T_class_t
     if (attribute >= 0)
         H5Aclose(attribute);
     return -1;
+}
+
+/* What a file says of itself is printed: its bytes must not steer a terminal. */
+static bool is_printable(const char *text)
+{
+    while (*text >= 0x20 && *text <= 0x7E)
+        text++;
+    return !*text;
 }
 
 static bool read_string(const hdf5_file *file, const char *name, hid_t attribute, hid_t type, char **out)
@@ -92,6 +104,10 @@ static bool read_string(const hdf5_file *file, const char *name, hid_t attribute
     if (H5Aread(attribute, type, text) < 0) {
         free(text);
         return fail_by_hdf5(file, name, "cannot be read");
+    }
+    if (!is_printable(text)) {
+        free(text);
+        return fail(file, name, "has characters that are not printable ASCII");
     }
     *out = text;
     return true;
@@ -159,13 +175,17 @@ static bool column_length(const hdf5_file *file, const char *name, hid_t dataset
 {
     hid_t space = H5Dget_space(dataset);
     hsize_t length = 0;
-    bool flat = space >= 0 && H5Sis_simple(space) > 0 && H5Sget_simple_extent_ndims(space) == 1 &&
+    if (space < 0)
+        return fail_by_hdf5(file, name, "cannot be read");
+    bool flat = H5Sis_simple(space) > 0 && H5Sget_simple_extent_ndims(space) == 1 &&
                 H5Sget_simple_extent_dims(space, &length, NULL) == 1;
-    if (space >= 0)
-        H5Sclose(space);
+    H5Sclose(space);
     if (!flat)
         return fail(file, name, "is not one-dimensional");
     hsize_t stored = H5Dget_storage_size(dataset);
+    /* 0 stands for nothing stored and for an error; an API call begins with an empty error stack. */
+    if (!stored && H5Eget_num(H5E_DEFAULT) > 0)
+        return fail_by_hdf5(file, name, "cannot be read");
     if (stored > file->bytes || length > stored * DEFLATE_MAX_RATIO / width)
         return fail(file, name, "is longer than what the file stores of it");
     *count = (size_t)length;
@@ -195,17 +215,18 @@ static bool read_column(const hdf5_file *file, const char *name, hid_t dataset, 
     return true;
 }
 
-/* Whether every link of "table/column" is there. */
-static bool path_exists(hid_t file, const char *path)
+/* Whether a link of "table/column" is surely not there; where HDF5 cannot tell, it is damaged. */
+static bool path_is_absent(hid_t file, const char *path)
 {
     char table[64] = "";
     const char *slash = strchr(path, '/');
     if (slash && (size_t)(slash - path) < sizeof table) {
         memcpy(table, path, (size_t)(slash - path));
-        if (H5Lexists(file, table, H5P_DEFAULT) <= 0)
-            return false;
+        htri_t there = H5Lexists(file, table, H5P_DEFAULT);
+        if (there <= 0)
+            return there == 0;
     }
-    return H5Lexists(file, path, H5P_DEFAULT) > 0;
+    return H5Lexists(file, path, H5P_DEFAULT) == 0;
 }
 
 bool hdf5_column(const hdf5_file *file, const char *name, hid_t type, void **out, size_t *count)
@@ -214,14 +235,15 @@ bool hdf5_column(const hdf5_file *file, const char *name, hid_t type, void **out
     if (dataset < 0) {
         char cause[200] = "";
         H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_cause, cause);
-        bool there = path_exists(file->id, name);
+        bool absent = path_is_absent(file->id, name);
         return conform_fail(file->error, "%s: %s: %s%s", file->name, name,
-                            there ? "cannot be opened: " : "no such dataset", there ? cause : "");
+                            absent ? "no such dataset" : "cannot be opened: ", absent ? "" : cause);
     }
     hid_t actual = H5Dget_type(dataset);
-    bool typed = actual >= 0 && H5Tequal(actual, type) > 0;
-    bool done = typed ? read_column(file, name, dataset, type, out, count)
-                      : fail(file, name, "does not have the element type of the format");
+    htri_t typed = actual < 0 ? -1 : H5Tequal(actual, type);
+    bool done = typed > 0   ? read_column(file, name, dataset, type, out, count)
+                : typed < 0 ? fail_by_hdf5(file, name, "cannot be read")
+                            : fail(file, name, "does not have the element type of the format");
     if (actual >= 0)
         H5Tclose(actual);
     H5Dclose(dataset);

@@ -10,6 +10,7 @@
 
 #define SCHEMA "exactsgd-vectors"
 #define SCHEMA_VERSION 1
+#define TORCH_RELEASE "2.13"
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
@@ -37,13 +38,20 @@ static bool read_schema(const hdf5_file *file)
     return true;
 }
 
+/* Its contracts are those of one release: another one's bits would be judged by rules that are not its own. */
+static bool check_torch_version(const hdf5_file *file, const char *version)
+{
+    return strncmp(version, TORCH_RELEASE ".", strlen(TORCH_RELEASE ".")) == 0 ||
+           conform_fail(file->error, "%s: torch_version: is %s, this program judges " TORCH_RELEASE, file->name, version);
+}
+
 static bool read_attributes(const hdf5_file *file, vectors *into)
 {
 #define ATTRIBUTE(name)                                                                                                     \
     if (!hdf5_string(file, #name, &into->name))                                                                            \
         return false;
 #include "columns.def"
-    return hdf5_integer(file, "seed", &into->seed);
+    return check_torch_version(file, into->torch_version) && hdf5_integer(file, "seed", &into->seed);
 }
 
 /* One column of a table; all columns of a table have the length of its first. */

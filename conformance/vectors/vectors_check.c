@@ -74,6 +74,29 @@ static bool check_tensors(const checker *check)
 
 /* ---- groups and problems ------------------------------------------------------------------------------------------- */
 
+static bool refused(const checker *check, const char *option, size_t group, double value, const char *reason)
+{
+    return conform_fail(check->error, "%s: group/%s[%zu]: %g %s", check->file->file, option, group, value, reason);
+}
+
+/* What PyTorch's constructor raises ValueError for.  It lets NaN pass wherever it asks for less than 0, as this does. */
+static bool check_options(const checker *check, size_t group)
+{
+    const vectors *v = check->file;
+    double lr = v->group.lr[group], momentum = v->group.momentum[group], dampening = v->group.dampening[group];
+    if (lr < 0)
+        return refused(check, "lr", group, lr, "is less than 0");
+    if (momentum < 0)
+        return refused(check, "momentum", group, momentum, "is less than 0");
+    if (v->group.weight_decay[group] < 0)
+        return refused(check, "weight_decay", group, v->group.weight_decay[group], "is less than 0");
+    if (v->group.nesterov[group] && momentum <= 0)
+        return refused(check, "momentum", group, momentum, "is not for nesterov, which needs one above 0");
+    if (v->group.nesterov[group] && dampening != 0)
+        return refused(check, "dampening", group, dampening, "is not for nesterov, which needs 0");
+    return true;
+}
+
 static bool check_groups(const checker *check)
 {
     const vectors *v = check->file;
@@ -85,6 +108,8 @@ static bool check_groups(const checker *check)
             return wrong(check, "group/nesterov", i, v->group.nesterov[i], "is neither 0 nor 1");
         if (v->group.maximize[i] > 1)
             return wrong(check, "group/maximize", i, v->group.maximize[i], "is neither 0 nor 1");
+        if (!check_options(check, i))
+            return false;
     }
     return true;
 }
@@ -116,6 +141,8 @@ static bool check_problem(const checker *check, size_t problem)
     if (v->problem.flags[problem] & ~VECTORS_KNOWN_FLAGS)
         return wrong(check, "problem/flags", problem, v->problem.flags[problem], "has flags that the format does not know");
 
+    if (!v->group.tensor_count[begin])
+        return wrong(check, "group/tensor_count", begin, 0, "tensors are too few for a problem's first group");
     uint64_t first = v->group.tensor_begin[begin], next = first, numel = 0;
     for (uint64_t group = begin; group < begin + count; group++) {
         if (v->group.tensor_begin[group] != next)
@@ -123,8 +150,6 @@ static bool check_problem(const checker *check, size_t problem)
                          "does not follow the tensors of the problem's group before");
         next += v->group.tensor_count[group];
     }
-    if (next == first)
-        return wrong(check, "problem/group_begin", problem, begin, "begins groups that have no tensor");
     for (uint64_t tensor = first; tensor < next; tensor++) {
         numel += v->tensor.numel[tensor];
         if (numel > VECTORS_MAX_NUMEL)
