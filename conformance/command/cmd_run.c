@@ -1,5 +1,7 @@
 /* cmd_run.c - sgd-conform run: from the command line to vectors, subjects, a run, and its reports. */
+#define _GNU_SOURCE /* program_invocation_name */
 #include <argp.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,7 +124,7 @@ static int run_suite(const run_arguments *arguments, const conform_suite *suite)
     int answer;
     conform_results *results = run_visibly(suite, &chosen, &error);
     if (results) {
-        report found = {suite, results, chosen.subjects, chosen.count};
+        report found = {suite, results, chosen.subjects, chosen.count, program_invocation_name};
         answer = report_all(arguments, &found);
     } else {
         answer = bad_input(&error);

@@ -2,6 +2,7 @@
 #include "report.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *difference_name(difference_kind kind)
@@ -72,6 +73,11 @@ static void print_difference(const difference *what, const char *indent, FILE *o
 /* A word of a POSIX shell's command line. */
 static void print_quoted(const char *text, FILE *out)
 {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
+    if (*text && !text[strspn(text, plain)]) {
+        fputs(text, out);
+        return;
+    }
     fputc('\'', out);
     for (; *text; text++)
         if (*text == '\'')
@@ -93,7 +99,14 @@ void failure_command(const report *from, size_t case_number, const conform_failu
     char name[VECTORS_NAME_SIZE];
     const conform_subject *subject = failure->subject;
     conform_suite_case_name(from->suite, case_number, name);
-    fputs("sgd-conform run --vectors ", out);
+    const char *folder = getenv("SGD_VECTORS"); /* the ledger lies there, whatever --vectors says */
+    if (folder) {
+        fputs("SGD_VECTORS=", out);
+        print_quoted(folder, out);
+        fputc(' ', out);
+    }
+    print_quoted(from->program ? from->program : "sgd-conform", out);
+    fputs(" run --vectors ", out);
     print_quoted(conform_suite_case(from->suite, case_number).file->file, out);
     fputs(" --filter ", out);
     print_quoted(name, out);

@@ -11,6 +11,7 @@ typedef struct report {
     const conform_results *results;
     const conform_subject *subjects;
     size_t subject_count;
+    const char *program; /* as it was called, for the command that runs a case; NULL: sgd-conform */
 } report;
 
 /* Failed cases in full (the first few), then the table and the closing sentence. */
@@ -38,7 +39,7 @@ void failure_who(const conform_failure *failure, char *who);
  * that case. */
 void failure_print(const report *from, size_t case_number, const conform_failure *failure, const char *indent, FILE *out);
 
-/* That command. */
+/* That command, a shell's: the program as it was called, SGD_VECTORS before it where that is set. */
 void failure_command(const report *from, size_t case_number, const conform_failure *failure, FILE *out);
 
 /* The torch version that the vectors come from; "several versions" where the files differ. */

@@ -40,17 +40,32 @@ static int tear_down(void **state)
     return rmdir(folder); /* fails where a run left something */
 }
 
-/* Runs a shell command that begins behind the program's path; its output and errors go to `output`, its exit is returned. */
-static int command(const char *arguments)
+/* Runs a line in a shell; what it prints goes to `output`, its exit is returned. */
+static int shell(const char *line)
 {
-    char line[1024];
-    snprintf(line, sizeof line, "'%s' %s 2>&1", SGD_CONFORM, arguments);
     FILE *pipe = popen(line, "r");
     assert_non_null(pipe);
     output[fread(output, 1, sizeof output - 1, pipe)] = '\0';
     int status = pclose(pipe);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
+}
+
+/* The program with arguments, and its errors among its output. */
+static int command(const char *arguments)
+{
+    char line[1024];
+    snprintf(line, sizeof line, "'%s' %s 2>&1", SGD_CONFORM, arguments);
+    return shell(line);
+}
+
+/* In a shell of its own behind `before`, such as a variable or a limit. */
+static int command_after(const char *before, const char *file, const char *arguments)
+{
+    char line[1024];
+    snprintf(line, sizeof line, "--version > /dev/null; %s '%s' run --vectors \"%s\" %s", before, SGD_CONFORM, file,
+             arguments);
+    return command(line);
 }
 
 static int command_on(const char *file, const char *arguments)
@@ -92,12 +107,12 @@ static void a_wrong_bit_exits_1_with_the_command_that_shows_it_again(void **stat
     assert_output("FAILED");
     assert_output("step 1, tensor 0, param: 1 of 9 elements differ, the first is [4]");
     assert_output("does not conform");
-    char again[512];
-    const char *found = strstr(output, "sgd-conform run --vectors");
+    char again[1024];
+    const char *found = strstr(output, "SGD_VECTORS=");
     assert_non_null(found);
-    found += strlen("sgd-conform ");
     snprintf(again, sizeof again, "%.*s", (int)strcspn(found, "\n"), found);
-    assert_int_equal(command(again), 1);
+    unsetenv("SGD_VECTORS");
+    assert_int_equal(shell(again), 1); /* as printed: it says all that it needs */
     assert_output("in 0 of 1 cases");
 }
 
@@ -127,6 +142,82 @@ static void bad_input_exits_2_with_one_line(void **state)
     assert_one_line("/nowhere/defects.json: file: ");
 }
 
+static void options_are_checked_before_a_list(void **state)
+{
+    (void)state;
+    assert_int_equal(command_on(good, "--list --isa nonsense"), 2);
+    assert_one_line("--isa nonsense: no such instruction set");
+    assert_int_equal(command_on(good, "--list --threads -5"), 2);
+    assert_one_line("--threads -5: is no number");
+    assert_int_equal(command_on(good, "--list --schedule never"), 2);
+    assert_one_line("--schedule never: no such schedule");
+}
+
+static void a_file_given_twice_is_refused(void **state)
+{
+    (void)state;
+    char line[256], link[96];
+    snprintf(line, sizeof line, "--vectors %s --list", good);
+    assert_int_equal(command_on(good, line), 2);
+    assert_one_line("good.h5: is given twice");
+    snprintf(link, sizeof link, "%s/link.h5", folder);
+    assert_int_equal(symlink(good, link), 0);
+    snprintf(line, sizeof line, "--vectors %s --list", link);
+    assert_int_equal(command_on(good, line), 2);
+    assert_one_line("link.h5: is given twice");
+    unlink(link);
+}
+
+static void a_file_of_no_case_is_told_as_such(void **state)
+{
+    (void)state;
+    vectors *made = made_vectors();
+    size_t kept = made->cases.count;
+    made->cases.count = 0;
+    write_vectors(made, good, (writing){0});
+    made->cases.count = kept;
+    made_vectors_free(made);
+    assert_int_equal(command_on(good, ""), 2);
+    assert_one_line("no case to run: the vector files hold none");
+}
+
+static void outputs_that_meet_are_refused(void **state)
+{
+    (void)state;
+    char line[512];
+    snprintf(line, sizeof line, "--json %s/a --junit %s/./a", folder, folder);
+    assert_int_equal(command_on(good, line), 2);
+    assert_one_line("/./a: output: is given twice");
+    snprintf(line, sizeof line, "--json '%s'", good);
+    assert_int_equal(command_on(good, line), 2);
+    assert_one_line("good.h5: output: is one of the inputs");
+    snprintf(line, sizeof line, "--junit '" SGD_VECTORS_DIR "/../vectors/defects.json'");
+    assert_int_equal(command_on(good, line), 2);
+    assert_one_line("defects.json: output: is one of the inputs");
+    assert_int_equal(command_on(good, "--json ''"), 2);
+    assert_one_line("output: a file name is empty");
+    assert_int_equal(command_on(good, "--json /dev/null --junit /dev/null --isa scalar"), 2);
+}
+
+static void sgd_isa_caps_what_all_means(void **state)
+{
+    (void)state;
+    assert_int_equal(command_after("SGD_ISA=bogus", good, ""), 2);
+    assert_one_line("SGD_ISA=bogus: no such instruction set");
+    assert_int_equal(command_after("SGD_ISA=bogus", good, "--list --isa scalar"), 2);
+    assert_int_equal(command_after("SGD_ISA=", good, "--schedule by_op --threads 1"), 0);
+    assert_int_equal(command_after("SGD_ISA=scalar", good, "--schedule by_op --threads 1"), 0);
+    assert_output("scalar x");
+    if (sgd_isa_available(SGD_ISA_AVX2)) {
+        assert_output("avx2         left out by SGD_ISA=scalar\n");
+        assert_int_equal(command_after("SGD_ISA=scalar", good, "--isa avx2 --schedule by_op --threads 1"), 0);
+        assert_output("avx2 x");
+        assert_null(strstr(output, "left out"));
+    }
+    assert_int_equal(command("run --help"), 0);
+    assert_output("SGD_ISA");
+}
+
 static void wrong_usage_exits_2(void **state)
 {
     (void)state;
@@ -144,6 +235,28 @@ static void a_full_disk_exits_2(void **state)
     assert_int_equal(command_on(good, "--isa scalar --json /dev/full"), 2);
     assert_output("/dev/full: output: No space left on device");
     assert_int_equal(command_on(good, "--isa scalar --list > /dev/full"), 2);
+    assert_int_equal(command("contract --json 2>&1 > /dev/full"), 2);
+    assert_one_line("standard output: cannot be written");
+}
+
+#if defined __SANITIZE_THREAD__
+#define THREAD_SANITIZER 1
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER 1
+#endif
+#endif
+
+static void a_file_size_limit_exits_2_and_leaves_nothing(void **state)
+{
+    (void)state;
+#ifdef THREAD_SANITIZER
+    skip(); /* its runtime does not live under such a limit */
+#endif
+    char line[256];
+    snprintf(line, sizeof line, "--isa scalar --json '%s/a.json'", folder);
+    assert_int_equal(command_after("ulimit -f 1;", good, line), 2);
+    assert_output("a.json: output: File too large");
 }
 
 /* ---- what it prints ------------------------------------------------------------------------------------------------ */
@@ -208,6 +321,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(right_answers_exit_0, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_bit_exits_1_with_the_command_that_shows_it_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bad_input_exits_2_with_one_line, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(options_are_checked_before_a_list, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_given_twice_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_of_no_case_is_told_as_such, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(outputs_that_meet_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sgd_isa_caps_what_all_means, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_size_limit_exits_2_and_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(wrong_usage_exits_2, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_exits_2, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_list_has_one_name_a_line, set_up, tear_down),
