@@ -7,7 +7,9 @@
 #include <argp.h>
 #include <benchmark/benchmark.h>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <omp.h>
 #include <stdexcept>
@@ -166,8 +168,18 @@ static int run(const std::vector<Case> &cases, const Settings &settings, char *p
     return report.failed() ? EXIT_FAILED : 0;
 }
 
+/* A mistyped instruction set must not silently time another one. */
+static void check_environment()
+{
+    const char *name = std::getenv("SGD_ISA");
+    sgd_isa isa;
+    if (name && *name && !sgd_isa_parse(name, &isa))
+        throw std::runtime_error(std::string("SGD_ISA: no instruction set is called ") + name);
+}
+
 static int main_command(const Settings &settings, char *program)
 {
+    check_environment();
     const std::vector<ShapeSet> sets = read_sets(settings.shapes);
     const std::vector<Case> cases = cases_select(sets, settings.threads, settings.filters);
     if (cases.empty())
@@ -188,6 +200,7 @@ int main(int argc, char **argv)
     const argp parser = {options, parse_option, "list|run", description, nullptr, nullptr, nullptr};
     argp_err_exit_status = EXIT_UNUSABLE;
     argp_parse(&parser, argc, argv, 0, nullptr, &settings);
+    std::signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of write, not the end */
     try {
         return main_command(settings, argv[0]);
     } catch (const std::bad_alloc &) {

@@ -34,9 +34,10 @@ static std::string target_of(const std::string &path)
 
 static std::string temporary_for(const std::string &target) { return target + "." + std::to_string(getpid()) + ".tmp"; }
 
-static int open_for_writing(const std::string &path, int flags)
+/* `path` is the file that the user named, for the message. */
+static int open_for_writing(const std::string &file_name, int flags, const std::string &path)
 {
-    int file = open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666);
+    int file = open(file_name.c_str(), O_WRONLY | O_CLOEXEC | flags, 0666);
     if (file < 0)
         fail(path, errno);
     return file;
@@ -61,23 +62,23 @@ static int write_and_close(int file, const std::string &text)
 void output_check(const std::string &path)
 {
     if (is_special(path)) {
-        close(open_for_writing(path, 0));
+        close(open_for_writing(path, 0, path));
         return;
     }
     std::string temporary = temporary_for(target_of(path));
-    close(open_for_writing(temporary, O_CREAT | O_EXCL));
+    close(open_for_writing(temporary, O_CREAT | O_EXCL, path));
     unlink(temporary.c_str());
 }
 
 void output_write(const std::string &path, const std::string &text)
 {
     if (is_special(path)) {
-        if (int error = write_and_close(open_for_writing(path, 0), text))
+        if (int error = write_and_close(open_for_writing(path, 0, path), text))
             fail(path, error);
         return;
     }
     std::string target = target_of(path), temporary = temporary_for(target);
-    int error = write_and_close(open_for_writing(temporary, O_CREAT | O_EXCL), text);
+    int error = write_and_close(open_for_writing(temporary, O_CREAT | O_EXCL, path), text);
     if (!error && std::rename(temporary.c_str(), target.c_str()) != 0)
         error = errno;
     if (error) {

@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -128,7 +127,6 @@ class Run(Bench):
             self.skipTest("ThreadSanitizer's runtime does not live under a file-size limit")
 
         def small_files_only():
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the JSON has more
 
         path = self.folder / "result.json"
@@ -139,6 +137,13 @@ class Run(Bench):
         self.assertRegex(result.stderr, r"\Asgd-bench: cannot write [^\n]+\n\Z")
         self.assertEqual(path.read_text(), "old")
         self.assertEqual(sorted(os.listdir(self.folder)), ["result.json", "shapes"])
+
+    def test_mistyped_instruction_set(self):
+        os.environ["SGD_ISA"] = "avx1024"
+        self.addCleanup(os.environ.pop, "SGD_ISA")
+        result = bench("run", *QUICK, shapes=self.shapes)
+        self.assertEqual((result.returncode, result.stderr),
+                         (2, "sgd-bench: SGD_ISA: no instruction set is called avx1024\n"))
 
     def test_device_full(self):
         result = bench("run", "--filter=fused/*/f32/*", *QUICK, "--json=/dev/full", shapes=self.shapes)
