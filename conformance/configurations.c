@@ -23,16 +23,27 @@ static void add_choice(choices *to, unsigned value)
     to->values[to->count++] = value;
 }
 
+bool configurations_cap(sgd_isa *out, conform_error *error)
+{
+    const char *cap = getenv("SGD_ISA");
+    if (cap && *cap && !sgd_isa_parse(cap, out))
+        return conform_fail(error, "SGD_ISA=%s: no such instruction set", cap);
+    *out = sgd_isa_best();
+    return true;
+}
+
 static bool add_isa(const char *name, choices *to, conform_error *error)
 {
-    sgd_isa isa;
+    sgd_isa isa, cap;
     bool all = strcmp(name, ALL) == 0;
+    if (!configurations_cap(&cap, error))
+        return false;
     if (!all && !sgd_isa_parse(name, &isa))
         return conform_fail(error, "--isa %s: no such instruction set", name);
     if (!all && !sgd_isa_available(isa))
         return conform_fail(error, "--isa %s: this machine does not have it", name);
     for (unsigned i = 0; i < SGD_ISA_COUNT; i++)
-        if (all ? sgd_isa_available((sgd_isa)i) : i == (unsigned)isa)
+        if (all ? i <= (unsigned)cap && sgd_isa_available((sgd_isa)i) : i == (unsigned)isa)
             add_choice(to, i);
     return true;
 }

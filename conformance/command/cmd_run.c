@@ -17,6 +17,7 @@ typedef struct run_arguments {
     file_list files;
     const char *contract, *filter, *json, *junit;
     const char *isas, *schedules, *threads;
+    const char *ledger;
     bool list, out_of_memory;
 } run_arguments;
 
@@ -61,7 +62,8 @@ static const struct argp parser = {
     .doc = "Runs golden vectors: for each case the oracle and every configuration of the library have to give "
            "PyTorch's bits."
            "\vWithout options all shipped vectors run in every configuration that this machine can run.  The vectors and the "
-           "ledger of PyTorch's defects lie where the environment variable SGD_VECTORS says.\n\n"
+           "ledger of PyTorch's defects lie where the environment variable SGD_VECTORS says.  SGD_ISA=scalar, avx2 or "
+           "avx512 caps what --isa all runs.\n\n"
            "Exit: 0 conforms, 1 does not, 2 bad input or usage (a run of no case is bad input)."};
 
 /* ---- progress ------------------------------------------------------------------------------------------------------ */
@@ -104,9 +106,33 @@ static void list_cases(const conform_suite *suite)
 
 static bool wants_colour(void) { return isatty(STDOUT_FILENO) && !getenv("NO_COLOR"); }
 
+static bool names_all(const char *list)
+{
+    for (size_t length; length = strcspn(list, ","), true; list += length + 1) {
+        if (length == strlen("all") && strncmp(list, "all", length) == 0)
+            return true;
+        if (!list[length])
+            return false;
+    }
+}
+
+/* What "all" would have run here without SGD_ISA. */
+static void print_left_out(const report *found)
+{
+    sgd_isa cap;
+    conform_error error;
+    if (!configurations_cap(&cap, &error))
+        return;
+    for (int isa = (int)cap + 1; isa < SGD_ISA_COUNT; isa++)
+        if (sgd_isa_available((sgd_isa)isa) && !report_has_isa(found, (sgd_isa)isa))
+            printf("%-12s left out by SGD_ISA=%s\n", sgd_isa_name((sgd_isa)isa), sgd_isa_name(cap));
+}
+
 static int report_all(const run_arguments *arguments, const report *found)
 {
     conform_error error;
+    if (names_all(arguments->isas))
+        print_left_out(found);
     report_terminal(found, stdout, wants_colour());
     if (arguments->json && !report_json(found, arguments->json, &error))
         return bad_input(&error);
@@ -115,22 +141,18 @@ static int report_all(const run_arguments *arguments, const report *found)
     return conform_accepted(found->results) ? EXIT_CONFORMS : EXIT_DOES_NOT_CONFORM;
 }
 
-static int run_suite(const run_arguments *arguments, const conform_suite *suite)
+static int run_suite(const run_arguments *arguments, const conform_suite *suite, const configurations *chosen)
 {
     conform_error error;
-    configurations chosen;
-    if (!configurations_choose(arguments->isas, arguments->schedules, arguments->threads, &chosen, &error))
-        return bad_input(&error);
     int answer;
-    conform_results *results = run_visibly(suite, &chosen, &error);
+    conform_results *results = run_visibly(suite, chosen, &error);
     if (results) {
-        report found = {suite, results, chosen.subjects, chosen.count, program_invocation_name};
+        report found = {suite, results, chosen->subjects, chosen->count, program_invocation_name};
         answer = report_all(arguments, &found);
     } else {
         answer = bad_input(&error);
     }
     conform_results_free(results);
-    configurations_free(&chosen);
     return answer;
 }
 
@@ -140,29 +162,49 @@ static bool select_cases(const run_arguments *arguments, conform_suite *suite, c
     sgd_contract contract;
     if (arguments->contract && !sgd_contract_parse(arguments->contract, &contract))
         return conform_fail(error, "--contract %s: no such contract; sgd-conform contract lists them", arguments->contract);
+    if (!conform_suite_case_count(suite)) /* all of them, so far */
+        return conform_fail(error, "no case to run: the vector files hold none");
     if (!conform_suite_select(suite, arguments->contract ? &contract : NULL, arguments->filter))
         return conform_fail(error, "no case to run: %s%s matches none of the vectors' cases",
                             arguments->filter ? "--filter " : "the selection", arguments->filter ? arguments->filter : "");
     return true;
 }
 
-static bool check_outputs(const run_arguments *arguments, conform_error *error)
+static bool check_output(const run_arguments *arguments, const char *path, conform_error *error)
 {
-    return (!arguments->json || output_file_check(arguments->json, error)) &&
-           (!arguments->junit || output_file_check(arguments->junit, error));
+    if (!path)
+        return true;
+    if (!output_file_check(path, error))
+        return false;
+    bool input = files_are_same(path, arguments->ledger);
+    for (size_t i = 0; i < arguments->files.count; i++)
+        input |= files_are_same(path, arguments->files.names[i]);
+    return !input || conform_fail(error, "%s: output: is one of the inputs", path);
 }
 
-static conform_suite *load_suite(run_arguments *arguments, conform_error *error)
+static bool check_files(const run_arguments *arguments, conform_error *error)
 {
-    file_list *files = &arguments->files;
-    if (arguments->out_of_memory || (!files->count && !file_list_add_folder(files, vectors_folder(), error)))
-        return NULL;
-    char *ledger = vectors_folder_file("defects.json");
-    conform_suite *suite = NULL;
-    if (ledger)
-        suite = conform_suite_load((const char *const *)files->names, files->count, ledger, error);
-    free(ledger);
-    return suite;
+    if (!file_list_check(&arguments->files, error) || !check_output(arguments, arguments->json, error) ||
+        !check_output(arguments, arguments->junit, error))
+        return false;
+    return !arguments->json || !arguments->junit || !files_are_same(arguments->json, arguments->junit) ||
+           conform_fail(error, "%s: output: is given twice, by --json and by --junit", arguments->junit);
+}
+
+static int load_and_run(const run_arguments *arguments, const configurations *chosen)
+{
+    conform_error error;
+    int answer = EXIT_CONFORMS;
+    conform_suite *suite = conform_suite_load((const char *const *)arguments->files.names, arguments->files.count,
+                                              arguments->ledger, &error);
+    if (!suite || !select_cases(arguments, suite, &error))
+        answer = bad_input(&error);
+    else if (arguments->list)
+        list_cases(suite);
+    else
+        answer = run_suite(arguments, suite, chosen);
+    conform_suite_free(suite);
+    return answer;
 }
 
 int command_run(int argc, char **argv)
@@ -170,18 +212,20 @@ int command_run(int argc, char **argv)
     static char name[] = "sgd-conform run";
     run_arguments arguments = {.isas = "all", .schedules = "all", .threads = "all"};
     conform_error error = {"out of memory"};
+    configurations chosen = {NULL, 0};
     argv[0] = name;
     argp_parse(&parser, argc, argv, 0, NULL, &arguments);
 
-    conform_suite *suite = check_outputs(&arguments, &error) ? load_suite(&arguments, &error) : NULL;
-    int answer = EXIT_CONFORMS;
-    if (!suite || !select_cases(&arguments, suite, &error))
-        answer = bad_input(&error);
-    else if (arguments.list)
-        list_cases(suite);
-    else
-        answer = run_suite(&arguments, suite);
-    conform_suite_free(suite);
+    /* Whatever can be told before the vectors are read, is. */
+    char *ledger = vectors_folder_file("defects.json");
+    arguments.ledger = ledger;
+    bool sound = ledger && !arguments.out_of_memory &&
+                 configurations_choose(arguments.isas, arguments.schedules, arguments.threads, &chosen, &error) &&
+                 (arguments.files.count || file_list_add_folder(&arguments.files, vectors_folder(), &error)) &&
+                 check_files(&arguments, &error);
+    int answer = sound ? load_and_run(&arguments, &chosen) : bad_input(&error);
+    configurations_free(&chosen);
     file_list_free(&arguments.files);
+    free(ledger);
     return answer;
 }

@@ -1,5 +1,6 @@
 /* main.c - sgd-conform: which command. */
 #include <argp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,8 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    /* A file that may not grow is an error like a full disk, and no reason to die and leave a temporary file. */
+    signal(SIGXFSZ, SIG_IGN);
     argp_err_exit_status = EXIT_BAD_INPUT;
     int answer = dispatch(argc, argv);
     /* A table that did not reach its reader must not count as printed. */

@@ -29,19 +29,35 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+/* A link stays a link: what it leads to is replaced.  To be freed; NULL with a line in `error`. */
+static char *target_of(const char *path, conform_error *error)
+{
+    struct stat status;
+    char *target = realpath(path, NULL);
+    if (!target && lstat(path, &status) == 0 && S_ISLNK(status.st_mode)) {
+        conform_fail(error, "%s: output: is a link that leads nowhere", path);
+        return NULL;
+    }
+    if (!target && !(target = strdup(path)))
+        conform_fail(error, "%s: output: out of memory", path);
+    return target;
+}
+
 bool output_file_check(const char *path, conform_error *error)
 {
+    if (!*path)
+        return conform_fail(error, "output: a file name is empty");
     if (is_folder(path))
         return conform_fail(error, "%s: output: is a folder", path);
     if (is_special(path))
         return access(path, W_OK) == 0 || fail(error, path, "output");
-    char *copy = strdup(path);
-    if (!copy)
-        return conform_fail(error, "%s: output: out of memory", path);
-    const char *folder = dirname(copy);
+    char *target = target_of(path, error);
+    if (!target)
+        return false;
+    const char *folder = dirname(target);
     bool writable = access(folder, W_OK | X_OK) == 0 ||
                     conform_fail(error, "%s: folder %s: %s", path, folder, strerror(errno));
-    free(copy);
+    free(target);
     return writable;
 }
 
@@ -76,14 +92,13 @@ static bool finish(int file)
     return fchmod(file, 0666 & ~mask) == 0 && fsync(file) == 0;
 }
 
-bool output_file_write(const char *path, const void *bytes, size_t size, conform_error *error)
+/* `path` is the name to complain by. */
+static bool replace(const char *target, const char *path, const void *bytes, size_t size, conform_error *error)
 {
-    if (is_special(path))
-        return write_in_place(path, bytes, size, error);
-    char *temporary = malloc(strlen(path) + sizeof SUFFIX);
+    char *temporary = malloc(strlen(target) + sizeof SUFFIX);
     if (!temporary)
         return conform_fail(error, "%s: output: out of memory", path);
-    strcat(strcpy(temporary, path), SUFFIX);
+    strcat(strcpy(temporary, target), SUFFIX);
     int file = mkstemp(temporary);
     if (file < 0) {
         free(temporary);
@@ -91,9 +106,19 @@ bool output_file_write(const char *path, const void *bytes, size_t size, conform
     }
     bool done = (write_all(file, bytes, size) && finish(file)) || fail(error, path, "output");
     done = (close(file) == 0 || fail(error, path, "output")) && done;
-    done = done && (rename(temporary, path) == 0 || fail(error, path, "output"));
+    done = done && (rename(temporary, target) == 0 || fail(error, path, "output"));
     if (!done)
         unlink(temporary);
     free(temporary);
+    return done;
+}
+
+bool output_file_write(const char *path, const void *bytes, size_t size, conform_error *error)
+{
+    if (is_special(path))
+        return write_in_place(path, bytes, size, error);
+    char *target = target_of(path, error);
+    bool done = target && replace(target, path, bytes, size, error);
+    free(target);
     return done;
 }

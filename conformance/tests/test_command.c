@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "cmocka_test.h"
 #include "vector_maker.h"
 
@@ -63,9 +64,8 @@ static int command(const char *arguments)
 static int command_after(const char *before, const char *file, const char *arguments)
 {
     char line[1024];
-    snprintf(line, sizeof line, "--version > /dev/null; %s '%s' run --vectors \"%s\" %s", before, SGD_CONFORM, file,
-             arguments);
-    return command(line);
+    snprintf(line, sizeof line, "%s '%s' run --vectors '%s' %s 2>&1", before, SGD_CONFORM, file, arguments);
+    return shell(line);
 }
 
 static int command_on(const char *file, const char *arguments)
@@ -235,7 +235,7 @@ static void a_full_disk_exits_2(void **state)
     assert_int_equal(command_on(good, "--isa scalar --json /dev/full"), 2);
     assert_output("/dev/full: output: No space left on device");
     assert_int_equal(command_on(good, "--isa scalar --list > /dev/full"), 2);
-    assert_int_equal(command("contract --json 2>&1 > /dev/full"), 2);
+    assert_int_equal(shell("'" SGD_CONFORM "' contract --json 2>&1 > /dev/full"), 2);
     assert_one_line("standard output: cannot be written");
 }
 

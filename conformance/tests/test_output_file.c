@@ -3,8 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmocka_test.h"
@@ -70,6 +71,26 @@ static void a_full_disk_leaves_the_old_file(void **state)
     assert_content("the old one");
 }
 
+static void a_link_stays_a_link(void **state)
+{
+    (void)state;
+    conform_error error = {""};
+    struct stat status;
+    char link[96];
+    snprintf(link, sizeof link, "%s/link", folder);
+    assert_int_equal(symlink("report.json", link), 0);
+    assert_false(output_file_check(link, &error));
+    assert_non_null(strstr(error.text, "is a link that leads nowhere"));
+    assert_false(output_file_write(link, "new", 3, &error));
+    assert_true(output_file_write(path, "old", 3, &error));
+    assert_true(output_file_check(link, &error));
+    assert_true(output_file_write(link, "new", 3, &error));
+    assert_int_equal(lstat(link, &status), 0);
+    assert_true(S_ISLNK(status.st_mode));
+    assert_content("new");
+    unlink(link);
+}
+
 static void a_device_that_is_full_is_an_error(void **state)
 {
     (void)state;
@@ -87,6 +108,8 @@ static void a_folder_that_is_not_there_is_told_before_the_run(void **state)
     assert_false(output_file_check(folder, &error));
     assert_non_null(strstr(error.text, "is a folder"));
     assert_true(output_file_check(path, &error));
+    assert_false(output_file_check("", &error));
+    assert_non_null(strstr(error.text, "a file name is empty"));
 }
 
 int main(void)
@@ -94,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_replaced_as_a_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_the_old_file, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_link_stays_a_link, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_device_that_is_full_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_folder_that_is_not_there_is_told_before_the_run, set_up, tear_down),
     };
