@@ -54,8 +54,8 @@ static void print_difference(const difference *what, const char *indent, FILE *o
     fprintf(out, "%sstep %zu, tensor %zu, %s: ", indent, what->step, what->tensor, array_name(what->array));
     switch (what->kind) {
     case DIFFERENCE_BITS:
-        fprintf(out, "%zu of %zu elements differ, the first is [%zu], segment %s\n", what->count, what->numel,
-                what->index, sgd_segment_name(what->segment));
+        fprintf(out, "%zu of %zu elements differ\n", what->count, what->numel);
+        fprintf(out, "%s  first     [%zu], segment %s\n", indent, what->index, sgd_segment_name(what->segment));
         print_bits(what, "expected", what->expected, indent, out);
         print_bits(what, "actual", what->actual, indent, out);
         break;
@@ -66,7 +66,7 @@ static void print_difference(const difference *what, const char *indent, FILE *o
     case DIFFERENCE_MISSING: fprintf(out, "does not exist, but should\n"); break;
     case DIFFERENCE_UNEXPECTED: fprintf(out, "exists, but should not\n"); break;
     case DIFFERENCE_OVERRUN: fprintf(out, "memory behind its last element was written\n"); break;
-    case DIFFERENCE_STATUS: fprintf(out, "the step failed: %s\n", what->message); break;
+    case DIFFERENCE_STATUS: fprintf(out, "the step failed\n%s  %s\n", indent, what->message); break;
     }
 }
 

@@ -30,6 +30,15 @@ static bool start(xmlTextWriter *xml, const char *element) { return xmlTextWrite
 
 static bool end(xmlTextWriter *xml) { return xmlTextWriterEndElement(xml) >= 0; }
 
+/* Whether XML can hold it; libxml2 writes other bytes as they are.  Names of files and of the program are anything. */
+static bool is_xml_text(const char *text)
+{
+    for (const char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' && *at != '\n' && *at != '\t' && *at != '\r')
+            return false;
+    return xmlCheckUTF8(BAD_CAST text);
+}
+
 /* All failures of a case as one element, as JUnit's readers expect. */
 static bool write_failures(xmlTextWriter *xml, const report *from, size_t number)
 {
@@ -44,7 +53,8 @@ static bool write_failures(xmlTextWriter *xml, const report *from, size_t number
         failure_print(from, number, &result->failures[k], "", lines);
     failure_who(&result->failures[0], who);
     fclose(lines);
-    bool done = start(xml, "failure") && attribute(xml, "type", difference_name(result->failures[0].what.kind)) &&
+    bool done = is_xml_text(text) && is_xml_text(who) && start(xml, "failure") &&
+                attribute(xml, "type", difference_name(result->failures[0].what.kind)) &&
                 attribute(xml, "message", who) && xmlTextWriterWriteString(xml, BAD_CAST text) >= 0 && end(xml);
     free(text);
     return done;
@@ -99,7 +109,7 @@ bool report_junit(const report *from, const char *path, conform_error *error)
     if (xml)
         xmlFreeTextWriter(xml);
     if (!done)
-        conform_fail(error, "%s: output: out of memory", path);
+        conform_fail(error, "%s: output: out of memory, or a file name that is not printable UTF-8", path);
     done = done && output_file_write(path, xmlBufferContent(buffer), (size_t)xmlBufferLength(buffer), error);
     if (buffer)
         xmlBufferFree(buffer);

@@ -1,10 +1,11 @@
 /* report_terminal.c - the end of a run, on one screen; see report.h. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "report.h"
 
 #define FAILED_CASES_SHOWN 8
-#define WIDTH 88
+#define WIDTH 80
 
 typedef struct terminal {
     const report *from;
@@ -33,6 +34,22 @@ static const char *count_text(size_t count, char *text)
     }
     *to = '\0';
     return text;
+}
+
+/* Words behind the `column` characters that a line has already, broken before WIDTH; new lines begin at `indent`. */
+static void print_wrapped(const terminal *to, size_t column, int indent, const char *text)
+{
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        if (column + 1 + length > WIDTH) {
+            fprintf(to->out, "\n%*s", indent - 1, "");
+            column = (size_t)indent - 1;
+        }
+        fprintf(to->out, " %.*s", (int)length, text);
+        column += 1 + length;
+        text += length + (text[length] == ' ');
+    }
+    fputc('\n', to->out);
 }
 
 static void print_rule(const terminal *to)
@@ -75,7 +92,7 @@ static void print_failures(const terminal *to)
 static void print_counts(const terminal *to, const conform_cell *cell)
 {
     char a[COUNT_SIZE], b[COUNT_SIZE], c[COUNT_SIZE], d[COUNT_SIZE], e[COUNT_SIZE];
-    fprintf(to->out, "%9s %11s %11s %11s %s%9s%s\n", count_text(cell->cases, a), count_text(cell->oracle_equal, b),
+    fprintf(to->out, "%8s %9s %9s %11s %s%6s%s\n", count_text(cell->cases, a), count_text(cell->oracle_equal, b),
             count_text(cell->library_equal, c), count_text(cell->nan_payload, d), cell->failed ? to->red : "",
             count_text(cell->failed, e), cell->failed ? to->plain : "");
 }
@@ -83,9 +100,8 @@ static void print_counts(const terminal *to, const conform_cell *cell)
 static void print_table(const terminal *to)
 {
     const conform_results *results = to->from->results;
-    fprintf(to->out, "%s%33s%9s %11s %11s %11s %s\n", to->dim, "", "", "oracle", "library", "NaN payload",
-            to->plain);
-    fprintf(to->out, "%s%-19s %-7s %-5s%9s %11s %11s %11s %9s%s\n", to->dim, "contract", "path", "dtype", "cases",
+    fprintf(to->out, "%s%33s%8s %9s %9s %11s%s\n", to->dim, "", "", "oracle", "library", "NaN payload", to->plain);
+    fprintf(to->out, "%s%-19s %-7s %-5s%8s %9s %9s %11s %6s%s\n", to->dim, "contract", "path", "dtype", "cases",
             "bit-equal", "bit-equal", "only", "failed", to->plain);
     print_rule(to);
     for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++) {
@@ -110,36 +126,50 @@ static void print_table(const terminal *to)
 
 /* ---- the lines below it -------------------------------------------------------------------------------------------- */
 
-/* The names or numbers that occur among the subjects, in the order in which they do. */
-static void print_configurations(const terminal *to)
+/* The names and numbers that occur among the subjects, in the order in which they do. */
+static void list_configurations(const report *from, FILE *out)
 {
-    const report *from = to->from;
     char runs[COUNT_SIZE];
-    fprintf(to->out, "library      %s runs:", count_text(from->results->runs, runs));
+    size_t threads = 0;
+    fprintf(out, "%s runs:", count_text(from->results->runs, runs));
     for (size_t i = 0; i < from->subject_count; i++) {
         size_t k = 0;
         while (from->subjects[k].backend != from->subjects[i].backend)
             k++;
         if (k == i)
-            fprintf(to->out, " %s", from->subjects[i].name);
+            fprintf(out, " %s", from->subjects[i].name);
     }
-    fputs(" x", to->out);
+    fputs(" x", out);
     for (size_t i = 0; i < from->subject_count; i++) {
         size_t k = 0;
         while (from->subjects[k].schedule != from->subjects[i].schedule)
             k++;
         if (k == i)
-            fprintf(to->out, " %s", sgd_schedule_name(from->subjects[i].schedule));
+            fprintf(out, " %s", sgd_schedule_name(from->subjects[i].schedule));
     }
-    fputs(" x", to->out);
+    fputs(" x", out);
     for (size_t i = 0; i < from->subject_count; i++) {
         size_t k = 0;
         while (from->subjects[k].threads != from->subjects[i].threads)
             k++;
         if (k == i)
-            fprintf(to->out, "%s %u", i ? "," : "", (unsigned)from->subjects[i].threads);
+            fprintf(out, "%s %u", threads++ ? "," : "", (unsigned)from->subjects[i].threads);
     }
-    fputs(" threads\n", to->out);
+    fprintf(out, " thread%s", threads == 1 && from->subjects[0].threads == 1 ? "" : "s");
+}
+
+static void print_configurations(const terminal *to)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *list = open_memstream(&text, &size);
+    if (list) {
+        list_configurations(to->from, list);
+        fclose(list);
+        fprintf(to->out, "%-12s", "library");
+        print_wrapped(to, 12, 13, text);
+    }
+    free(text);
     for (int isa = 0; isa < SGD_ISA_COUNT; isa++)
         if (!sgd_isa_available((sgd_isa)isa))
             fprintf(to->out, "%-12s not on this machine, not run\n", sgd_isa_name((sgd_isa)isa));
@@ -162,9 +192,9 @@ static void print_defect_mode(const terminal *to, const conform_defect_tally *ta
     fprintf(to->out, "  defects=%-10s %s%s in %s of %s cases%s", defects_name(defects), right < judged ? to->red : "",
             match_text(wanted[defects]), count_text(right, a), count_text(judged, b), right < judged ? to->plain : "");
     if (other)
-        fprintf(to->out, ", %s in %s", match_text((conform_match)(CONFORM_BOTH - wanted[defects])), count_text(other, a));
+        fprintf(to->out, ",\n%21s%s in %s", "", match_text((conform_match)(CONFORM_BOTH - wanted[defects])), count_text(other, a));
     if (neither)
-        fprintf(to->out, ", %s in %s", match_text(CONFORM_NEITHER), count_text(neither, a));
+        fprintf(to->out, ",\n%21s%s in %s", "", match_text(CONFORM_NEITHER), count_text(neither, a));
     fputc('\n', to->out);
 }
 
@@ -176,7 +206,8 @@ static void print_defects(const terminal *to)
         if (!tally->cases)
             continue;
         char chance[COUNT_SIZE], open_nan[COUNT_SIZE];
-        fprintf(to->out, "\n%s: %s\n", ledger->defects[i].id, ledger->defects[i].title);
+        fprintf(to->out, "\n%s:", ledger->defects[i].id);
+        print_wrapped(to, strlen(ledger->defects[i].id) + 1, 2, ledger->defects[i].title);
         print_defect_mode(to, tally, SGD_DEFECTS_REPRODUCE);
         print_defect_mode(to, tally, SGD_DEFECTS_FIX);
         fprintf(to->out, "  masked             %s elements that torch leaves to chance,\n",
@@ -186,18 +217,71 @@ static void print_defects(const terminal *to)
     }
 }
 
+/* Cases with a known defect or without one, and how the library did there. */
+typedef struct share {
+    size_t cases, equal, nan_payload;
+} share;
+
+static share count_share(const conform_results *results, bool defect)
+{
+    share counts = {0};
+    for (size_t i = 0; i < results->case_count; i++) {
+        const conform_case_result *result = &results->cases[i];
+        if ((result->defect != NULL) != defect)
+            continue;
+        counts.cases++;
+        counts.equal += result->library == CONFORM_EQUAL;
+        counts.nan_payload += result->library == CONFORM_NAN_PAYLOAD;
+    }
+    return counts;
+}
+
+static bool reproduces_defects(const report *from)
+{
+    for (size_t i = 0; i < from->subject_count; i++)
+        if (from->subjects[i].defects == SGD_DEFECTS_REPRODUCE)
+            return true;
+    return false;
+}
+
+/* Where a case has a known defect, only a library that reproduces it can be identical to torch. */
+static void describe_equality(const report *from, FILE *out)
+{
+    share plain = count_share(from->results, false), defect = count_share(from->results, true);
+    size_t nan_payload = plain.nan_payload + defect.nan_payload;
+    char a[COUNT_SIZE], b[COUNT_SIZE];
+    fputs("bit-identical to ", out);
+    if (!defect.cases || reproduces_defects(from)) {
+        fprintf(out, "torch %s in %s of %s cases%s", report_torch_version(from), count_text(plain.equal + defect.equal, a),
+                count_text(plain.cases + defect.cases, b), defect.cases ? ", with its defects reproduced" : "");
+    } else {
+        if (plain.cases)
+            fprintf(out, "torch %s in %s of %s cases without a known defect, to ", report_torch_version(from),
+                    count_text(plain.equal, a), count_text(plain.cases, b));
+        fprintf(out, "the specification in %s of %s cases with a known defect", count_text(defect.equal, a),
+                count_text(defect.cases, b));
+    }
+    if (nan_payload)
+        fprintf(out, ", in %s more but for NaN payloads that the contract leaves open", count_text(nan_payload, a));
+}
+
 static void print_verdict(const terminal *to)
 {
-    const conform_cell *total = &to->from->results->total;
-    char a[COUNT_SIZE], b[COUNT_SIZE];
     bool accepted = conform_accepted(to->from->results);
-    fprintf(to->out, "\n%s%s%s  bit-identical to torch %s in %s of %s cases", accepted ? to->green : to->red,
-            accepted ? "conforms" : "does not conform", to->plain, report_torch_version(to->from),
-            count_text(total->library_equal, a), count_text(total->cases, b));
-    if (total->nan_payload)
-        fprintf(to->out, ",\n          in %s more but for NaN payloads that the contract leaves open",
-                count_text(total->nan_payload, a));
-    fputs("\n", to->out);
+    const char *verdict = accepted ? "conforms" : "does not conform";
+    char *text = NULL;
+    size_t size = 0;
+    FILE *words = open_memstream(&text, &size);
+    fprintf(to->out, "\n%s%s%s", accepted ? to->green : to->red, verdict, to->plain);
+    if (words) {
+        describe_equality(to->from, words);
+        fclose(words);
+        fputc(' ', to->out);
+        print_wrapped(to, strlen(verdict) + 1, 10, text);
+    } else {
+        fputc('\n', to->out);
+    }
+    free(text);
 }
 
 void report_terminal(const report *from, FILE *out, bool colour)
