@@ -6,8 +6,13 @@
  * reference/contract/rules.def, or `sgd-conform contract`.
  *
  * sgd_backend, sgd_arithmetic and sgd_hyper begin with their size, so that a later version can append members: read only what
- * struct_size covers.  The structs that travel in arrays are fixed for an ABI version.  Tensors are contiguous.  Pointers are device pointers, made by `allocate` or by the user on
- * that device, borrowed for the call.  A call may return before the device is done; `synchronize` waits.
+ * struct_size covers.  The structs that travel in arrays are fixed for an ABI version.  Pointers are device pointers, made by
+ * `allocate` or by the user on that device, borrowed for the call.  A call may return before the device is done;
+ * `synchronize` waits.
+ *
+ * Elements are contiguous, always: strided tensors are brought into the order in which PyTorch walks them by the library,
+ * with `copy_strided`.  What is left of a layout is how PyTorch's inner loop sees it (sgd_inner, sgd_operand.row), since the
+ * bits of 16-bit and complex operations depend on that.
  *
  * Thread-safety: calls on different tensors may come from different threads at once.
  */
@@ -20,7 +25,7 @@
 extern "C" {
 #endif
 
-#define SGD_BACKEND_ABI_VERSION 1
+#define SGD_BACKEND_ABI_VERSION 2
 
 /* What the arithmetic of a call depends on besides its operands. */
 typedef struct sgd_arithmetic {
@@ -37,22 +42,37 @@ typedef struct sgd_hyper {
     size_t struct_size;
     double lr, momentum, dampening, weight_decay;
     bool nesterov, maximize;
+    bool lr_addcmul;           /* lr is a tensor that requires grad: p.addcmul_(g, lr, value=-1) instead of add_ */
+    bool weight_decay_addcmul; /* the same for weight decay: g.addcmul_(p, weight_decay), which changes p.grad itself */
+    const float *grad_scale;   /* fused only: one float on the device, g = g / scale is stored to p.grad; NULL: none */
 } sgd_hyper;
 
 typedef struct sgd_step_tensor {
     sgd_dtype dtype;
     bool first;      /* no buffer yet: this step makes it (buffer is uninitialised memory) */
-    bool write_grad; /* PyTorch leaves the changed gradient in p.grad (foreach with nesterov): write it back */
+    bool write_grad; /* PyTorch leaves the changed gradient in p.grad: write it back (foreach with nesterov: g after nesterov;
+                        weight_decay_addcmul: g after decay; fused with grad_scale: g after the division) */
     size_t numel;
     void *param;  /* read and written */
     void *grad;   /* read; written only if write_grad */
     void *buffer; /* read and written when momentum != 0, else NULL */
 } sgd_step_tensor;
 
+/* How PyTorch's TensorIterator sees the innermost dimension of an operation (ATen/native/cpu/Loops.h). */
+typedef enum sgd_inner {
+    SGD_INNER_CONTIGUOUS,       /* all strides 1: a vectorised body and a tail                                      */
+    SGD_INNER_BROADCAST,        /* one input has stride 0, all else 1: vectorised too                               */
+    SGD_INNER_STRIDED,          /* anything else: the scalar loop takes every element; the output is a new tensor,  */
+    SGD_INNER_STRIDED_IN_PLACE, /* ... or one of the inputs                                                         */
+    SGD_INNER_COUNT
+} sgd_inner;
+
 /* One operand list entry of a single operation: numel elements each; out may be x or y itself, else they do not overlap. */
 typedef struct sgd_operand {
     sgd_dtype dtype;
+    sgd_inner inner;
     size_t numel;
+    size_t row; /* PyTorch's inner loop takes so many elements a turn, each with a body and a tail; 0: all of them */
     void *out;
     const void *x;
     const void *y;
@@ -85,6 +105,7 @@ typedef struct sgd_backend {
 
     /* Single operations for the schedule by_op; all NULL where a backend only takes whole steps.
      *   negate: out = -x    copy: out = x    axpy: out = y + alpha*x    scale: out = alpha*x
+     *   addcmul: out = y + value*x*scalar, value being 1 or -1; the scalar is a tensor's, rounded to the dtype
      * scale's scalar: PyTorch's foreach casts it to the dtype, its for-loop does not (arithmetic->path says which). */
     sgd_status (*negate)(void *context, const sgd_arithmetic *arithmetic, size_t count, const sgd_operand *operands);
     sgd_status (*copy)(void *context, const sgd_arithmetic *arithmetic, size_t count, const sgd_operand *operands);
@@ -92,6 +113,13 @@ typedef struct sgd_backend {
                        const sgd_operand *operands);
     sgd_status (*scale)(void *context, const sgd_arithmetic *arithmetic, double alpha, size_t count,
                         const sgd_operand *operands);
+    sgd_status (*addcmul)(void *context, const sgd_arithmetic *arithmetic, double value, double scalar, size_t count,
+                          const sgd_operand *operands);
+
+    /* Copies elements of `size` bytes (2 to 16) between layouts: out[index * out_strides] = in[index * in_strides] for every
+     * index below shape[0 .. ndim); strides count elements, may be 0 or negative in `in`.  NULL: contiguous tensors only. */
+    sgd_status (*copy_strided)(void *context, size_t size, int32_t ndim, const int64_t *shape, void *out,
+                               const int64_t *out_strides, const void *in, const int64_t *in_strides);
 } sgd_backend;
 
 /* ---- the built-in CPU backend --------------------------------------------------------------------------------------- */

@@ -16,6 +16,10 @@ CONTRACTS = ("torch-2.13/cpu-fma", "torch-2.13/cpu-base")
 KDL_CPU, KDL_FLOAT, KDL_BFLOAT = 1, 2, 4
 
 
+class TensorOption(ctypes.Structure):
+    _fields_ = [("tensor", ctypes.c_void_p), ("requires_grad", ctypes.c_bool)]
+
+
 class Options(ctypes.Structure):
     _fields_ = [
         ("struct_size", ctypes.c_size_t),
@@ -28,6 +32,10 @@ class Options(ctypes.Structure):
         ("differentiable", ctypes.c_bool),
         ("foreach", ctypes.c_int),
         ("fused", ctypes.c_int),
+        ("lr_tensor", TensorOption),
+        ("momentum_tensor", TensorOption),
+        ("dampening_tensor", TensorOption),
+        ("weight_decay_tensor", TensorOption),
     ]
 
 

@@ -290,7 +290,7 @@ static void a_backend_is_used_only_for_what_it_offers(void **state)
     f.config.schedule = SGD_SCHEDULE_BY_OP;
     assert_fails(sgd_optimizer_create(&f.options, &f.config, f.params, 2, &optimizer, &f.error), SGD_ERROR_UNSUPPORTED,
                  &f.error, "backend cpu-scalar takes whole steps only, not the schedule by_op");
-    backend.abi_version = 2;
+    backend.abi_version = SGD_BACKEND_ABI_VERSION + 1;
     assert_int_equal(sgd_optimizer_create(&f.options, &f.config, f.params, 2, &optimizer, NULL), SGD_ERROR_ABI);
     backend = *sgd_backend_cpu(SGD_ISA_SCALAR);
     backend.step = NULL;

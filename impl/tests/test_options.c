@@ -47,7 +47,7 @@ static void constructor_errors_are_pytorchs(void **state)
     o.differentiable = false;
     check(o, SGD_ERROR_RUNTIME, "`fused` and `foreach` cannot be `True` together.");
     o.struct_size = 8;
-    check(o, SGD_ERROR_ABI, "options: struct_size 8, this library's is 56");
+    check(o, SGD_ERROR_ABI, "options: struct_size 8, this library's is 120");
 }
 
 static void what_pytorch_accepts_is_accepted(void **state)

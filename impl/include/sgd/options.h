@@ -2,6 +2,8 @@
 #ifndef SGD_OPTIONS_H
 #define SGD_OPTIONS_H
 
+#include <dlpack/dlpack.h>
+
 #include "backend.h"
 
 #ifdef __cplusplus
@@ -10,6 +12,15 @@ extern "C" {
 
 /* Python's None, False, True. */
 typedef enum sgd_tristate { SGD_NONE = -1, SGD_FALSE = 0, SGD_TRUE = 1 } sgd_tristate;
+
+/* A hyper-parameter given as a tensor: one element in host memory, of a float or integer dtype, 0-dim or of any shape where
+ * PyTorch allows that.  Borrowed; read at every step, so it may be changed in place.  With `tensor` NULL the number beside it
+ * in sgd_options holds; else that number is ignored.  `requires_grad` picks PyTorch's addcmul route where it has one: lr and
+ * weight_decay in the for-loop. */
+typedef struct sgd_tensor_option {
+    const DLTensor *tensor;
+    bool requires_grad;
+} sgd_tensor_option;
 
 /* The options of a param group; start from sgd_options_default() and change what you need. */
 typedef struct sgd_options {
@@ -23,6 +34,7 @@ typedef struct sgd_options {
     bool differentiable;  /* accepted, checked against fused as PyTorch does; the forward bits are the for-loop's */
     sgd_tristate foreach; /* None: PyTorch's default, the for-loop on a CPU */
     sgd_tristate fused;
+    sgd_tensor_option lr_tensor, momentum_tensor, dampening_tensor, weight_decay_tensor;
 } sgd_options;
 
 SGD_API sgd_options sgd_options_default(void);

@@ -5,6 +5,8 @@
  *   status.h      what a function answers
  *   backend.h     what a device offers (only to write one)
  *   options.h     lr, momentum, ...; schedule, threads, backend
+ *   sparse.h      COO gradients
+ *   functional.h  one step over tensors whose state the caller keeps
  *   optimizer.h   create, step, state
  *
  *     sgd_options options = sgd_options_default();
@@ -19,6 +21,7 @@
 #ifndef SGD_SGD_H
 #define SGD_SGD_H
 
+#include "functional.h"
 #include "optimizer.h"
 
 #define SGD_VERSION "0.1.0"
