@@ -1,146 +1,347 @@
 /* by_op.c - the eager paths as PyTorch runs them: one walk over memory per operation.
  *
- * torch/optim/sgd.py: _single_tensor_sgd is this over lists of one, _multi_tensor_sgd over whole lists.
+ * torch/optim/sgd.py: _single_tensor_sgd is this over lists of one, _multi_tensor_sgd over whole lists.  Each operation walks
+ * its operands in TensorIterator's order; those that lie otherwise are copied into that order first.
  */
-#include "internal.h"
+#include <string.h>
+
+#include "engine.h"
 
 #define SCRATCH_ALIGNMENT 64
+#define AREAS 5 /* a changed gradient, one copy in order per operand, a cloned parameter */
 
-size_t by_op_scratch_size(const sgd_step_tensor *tensor)
+static size_t area_size(const step_item *item)
 {
-    size_t bytes = tensor->numel * sgd_dtype_size(tensor->dtype);
+    size_t bytes = item->param.numel * sgd_dtype_size(item->param.dtype);
     return (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
 }
 
-/* A list in the making: where each tensor's gradient is at the moment (its own memory, the scratch, its buffer). */
+size_t by_op_scratch(const step_item *item) { return (item->flat ? 1 : AREAS) * area_size(item); }
+
+/* A list in the making. */
 typedef struct walk {
+    const step_group *group;
     const sgd_backend *backend;
     const sgd_arithmetic *arithmetic;
     size_t count;
-    const sgd_step_tensor *tensors;
-    sgd_operand *operands; /* x is the current gradient between operations */
-    char *scratch;
+    by_op_tensor *tensors;
+    sgd_operand *operands;
 } walk;
 
-static void start(walk *walk)
+/* ---- one operation over the list ------------------------------------------------------------------------------------------- */
+
+typedef enum operation { NEGATE, COPY, AXPY, SCALE, ADDCMUL } operation;
+
+/* Memory and how it lies; strides NULL where the item is flat. */
+typedef struct place {
+    void *data;
+    const int64_t *strides;
+} place;
+
+/* What an operation does to one tensor: out = f(x, y). */
+typedef struct operands {
+    place out, x, y; /* y.data NULL: there is none */
+    bool in_place;   /* out is y, or x where there is no y */
+} operands;
+
+/* The order of an operation: PyTorch's operands are output, self (y), other (x). */
+static void iterate(const step_item *item, operation operation, const operands *tensor, iteration *out)
 {
-    for (size_t i = 0; i < walk->count; i++)
-        walk->operands[i] = (sgd_operand){.dtype = walk->tensors[i].dtype,
-                                          .numel = walk->tensors[i].numel,
-                                          .x = walk->tensors[i].grad};
+    layout layout = {.ndim = item->param.ndim, .shape = item->param.shape};
+    layout.strides[0] = tensor->in_place ? tensor->out.strides : NULL;
+    layout.strides[1] = tensor->y.data ? tensor->y.strides : tensor->x.strides;
+    layout.strides[2] = tensor->y.data ? tensor->x.strides : NULL;
+    iteration_make(&layout, tensor->in_place, out);
+    /* With the scalar beside it, a broadcast operand is the second of stride 0: the scalar loop. */
+    if (operation == ADDCMUL && out->inner == SGD_INNER_BROADCAST)
+        out->inner = SGD_INNER_STRIDED_IN_PLACE;
 }
 
-/* Sends the outputs of the next operation to the scratch. */
-static void into_scratch(walk *walk)
+static sgd_status copy_in_order(const walk *walk, const step_item *item, const iteration *it, int operand, void *memory,
+                                void *tensor, bool back)
 {
-    size_t at = 0;
-    for (size_t i = 0; i < walk->count; i++) {
-        walk->operands[i].out = walk->scratch ? walk->scratch + at : NULL; /* empty tensors need none */
-        at += by_op_scratch_size(&walk->tensors[i]);
-    }
+    size_t size = sgd_dtype_size(item->param.dtype);
+    return back ? walk->backend->copy_strided(walk->backend->context, size, it->ndim, it->shape, tensor, it->strides[operand],
+                                              memory, it->in_order)
+                : walk->backend->copy_strided(walk->backend->context, size, it->ndim, it->shape, memory, it->in_order, tensor,
+                                              it->strides[operand]);
 }
 
-static sgd_status negate(walk *walk)
+/* An operand in the order of the iteration: itself, or a copy in the scratch. */
+static sgd_status bring_in_order(const walk *walk, const by_op_tensor *tensor, const iteration *it, int operand, void **data)
 {
-    into_scratch(walk);
-    sgd_status status = walk->backend->negate(walk->backend->context, walk->arithmetic, walk->count, walk->operands);
-    for (size_t i = 0; i < walk->count; i++)
-        walk->operands[i].x = walk->operands[i].out;
+    if (iteration_is_in_order(it, operand))
+        return SGD_OK;
+    void *copy = tensor->scratch + (size_t)(operand + 1) * area_size(tensor->item);
+    sgd_status status = copy_in_order(walk, tensor->item, it, operand, copy, *data, false);
+    *data = copy;
     return status;
 }
 
-/* g + weight_decay * p */
-static sgd_status decay(walk *walk, double weight_decay)
+static sgd_status call(const walk *walk, operation operation, double scalar, double value, size_t count,
+                       const sgd_operand *operands)
 {
-    into_scratch(walk);
-    for (size_t i = 0; i < walk->count; i++) {
-        walk->operands[i].y = walk->operands[i].x;
-        walk->operands[i].x = walk->tensors[i].param;
+    const sgd_backend *backend = walk->backend;
+    switch (operation) {
+    case NEGATE: return backend->negate(backend->context, walk->arithmetic, count, operands);
+    case COPY: return backend->copy(backend->context, walk->arithmetic, count, operands);
+    case AXPY: return backend->axpy(backend->context, walk->arithmetic, scalar, count, operands);
+    case SCALE: return backend->scale(backend->context, walk->arithmetic, scalar, count, operands);
+    default: return backend->addcmul(backend->context, walk->arithmetic, value, scalar, count, operands);
     }
-    sgd_status status =
-        walk->backend->axpy(walk->backend->context, walk->arithmetic, weight_decay, walk->count, walk->operands);
-    for (size_t i = 0; i < walk->count; i++)
-        walk->operands[i].x = walk->operands[i].out;
+}
+
+static sgd_status run_strided(const walk *walk, by_op_tensor *tensor, operation operation, double scalar, double value,
+                              const operands *of)
+{
+    const step_item *item = tensor->item;
+    iteration it;
+    iterate(item, operation, of, &it);
+    void *x = of->x.data, *y = of->y.data, *out = of->out.data;
+    sgd_status status = bring_in_order(walk, tensor, &it, y ? 2 : 1, &x);
+    if (!status && y)
+        status = bring_in_order(walk, tensor, &it, 1, &y);
+    bool direct = iteration_is_in_order(&it, 0);
+    if (!direct)
+        out = tensor->scratch + area_size(item);
+    sgd_operand operand = {.dtype = item->param.dtype, .inner = it.inner, .numel = item->param.numel, .row = it.row, .out = out,
+                           .x = x, .y = y};
+    if (!status)
+        status = call(walk, operation, scalar, value, 1, &operand);
+    return status || direct ? status : copy_in_order(walk, item, &it, 0, out, of->out.data, true);
+}
+
+/* ---- where a gradient goes ---------------------------------------------------------------------------------------------------- */
+
+static place param_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])
+{
+    const step_item *item = tensor->item;
+    return (place){item->param.data, item->flat ? NULL : tensor_view_strides(&item->param, room)};
+}
+
+/* p.clone(), which lies as clone() leaves it; a flat parameter needs none. */
+static place clone_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])
+{
+    const step_item *item = tensor->item;
+    if (item->flat)
+        return (place){item->param.data, NULL};
+    int64_t own[LAYOUT_DIMS];
+    layout_like(item->param.ndim, item->param.shape, tensor_view_strides(&item->param, own), room);
+    return (place){tensor->scratch + (AREAS - 1) * area_size(item), room};
+}
+
+static place buffer_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])
+{
+    const step_item *item = tensor->item;
+    return (place){item->buffer.data, item->flat ? NULL : tensor_view_strides(&item->buffer, room)};
+}
+
+static place grad_of(by_op_tensor *tensor)
+{
+    return (place){tensor->grad, tensor->item->flat ? NULL : tensor->grad_strides};
+}
+
+static void grad_becomes(by_op_tensor *tensor, place place)
+{
+    tensor->grad = place.data;
+    if (!tensor->item->flat)
+        memmove(tensor->grad_strides, place.strides, (size_t)tensor->item->param.ndim * sizeof *place.strides);
+}
+
+/* The result of an operation on the gradient and perhaps another tensor: new memory, laid out as PyTorch would. */
+static place new_grad(by_op_tensor *tensor, const int64_t *other, int64_t room[LAYOUT_DIMS])
+{
+    const step_item *item = tensor->item;
+    if (item->flat)
+        return (place){tensor->scratch, NULL};
+    layout_result(&(layout){.ndim = item->param.ndim, .shape = item->param.shape, .strides = {tensor->grad_strides, other}},
+                  room);
+    return (place){tensor->scratch, room};
+}
+
+/* ---- operations over the list --------------------------------------------------------------------------------------------- */
+
+typedef operands choose_operands(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS]);
+
+/* Runs an operation over tensors [begin, end): flat ones in one call, the others each in its own order. */
+static sgd_status run(walk *walk, size_t begin, size_t end, operation operation, double scalar, double value,
+                      choose_operands *choose, bool result_is_grad)
+{
+    size_t flat = 0;
+    sgd_status status = SGD_OK;
+    for (size_t i = begin; i < end && !status; i++) {
+        by_op_tensor *tensor = &walk->tensors[i];
+        const step_item *item = tensor->item;
+        int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS];
+        operands of = choose(walk, tensor, room);
+        if (item->flat)
+            walk->operands[flat++] = (sgd_operand){.dtype = item->param.dtype, .numel = item->param.numel, .out = of.out.data,
+                                                   .x = of.x.data, .y = of.y.data};
+        else
+            status = run_strided(walk, tensor, operation, scalar, value, &of);
+        if (result_is_grad)
+            grad_becomes(tensor, of.out);
+    }
+    return status || !flat ? status : call(walk, operation, scalar, value, flat, walk->operands);
+}
+
+static operands negated(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    (void)walk;
+    return (operands){.out = new_grad(tensor, NULL, room[0]), .x = grad_of(tensor)};
+}
+
+/* g + weight_decay * p; torch._foreach_add_ after a negation works in place. */
+static operands decayed(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    const step_group *group = walk->group;
+    bool in_place = group->path == SGD_FOREACH && group->hyper.maximize;
+    operands of = {.x = param_of(tensor, room[1]), .y = grad_of(tensor), .in_place = in_place};
+    of.out = in_place ? of.y : new_grad(tensor, of.x.strides, room[0]);
+    return of;
+}
+
+/* What g.addcmul_(p.clone(), weight_decay) reads. */
+static operands decayed_by_clone(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    (void)walk;
+    return (operands){.out = grad_of(tensor), .x = clone_of(tensor, room[1]), .y = grad_of(tensor), .in_place = true};
+}
+
+static operands cloned(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    (void)walk;
+    return (operands){.out = buffer_of(tensor, room[0]), .x = grad_of(tensor), .in_place = true};
+}
+
+static operands scaled(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    (void)walk;
+    place buffer = buffer_of(tensor, room[0]);
+    return (operands){.out = buffer, .x = buffer, .in_place = true};
+}
+
+static operands accumulated(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    (void)walk;
+    place buffer = buffer_of(tensor, room[0]);
+    return (operands){.out = buffer, .x = grad_of(tensor), .y = buffer, .in_place = true};
+}
+
+/* g + momentum * buf; torch._foreach_add_ works in place, on p.grad itself where nothing has copied it. */
+static operands looked_ahead(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    bool in_place = walk->group->path == SGD_FOREACH;
+    operands of = {.x = buffer_of(tensor, room[1]), .y = grad_of(tensor), .in_place = in_place};
+    of.out = in_place ? of.y : new_grad(tensor, of.x.strides, room[0]);
+    return of;
+}
+
+static operands descended(walk *walk, by_op_tensor *tensor, int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS])
+{
+    (void)walk;
+    place param = param_of(tensor, room[0]);
+    return (operands){.out = param, .x = grad_of(tensor), .y = param, .in_place = true};
+}
+
+/* ---- stages -------------------------------------------------------------------------------------------------------------------- */
+
+static void start(walk *walk, char *scratch)
+{
+    for (size_t i = 0; i < walk->count; i++) {
+        by_op_tensor *tensor = &walk->tensors[i];
+        const step_item *item = tensor->item;
+        tensor->grad = item->grad.data;
+        if (!item->flat) {
+            int64_t room[LAYOUT_DIMS];
+            memcpy(tensor->grad_strides, tensor_view_strides(&item->grad, room), (size_t)item->param.ndim * sizeof room[0]);
+        }
+        tensor->scratch = scratch;
+        scratch += by_op_scratch(item);
+    }
+}
+
+static sgd_status clone_params(const walk *walk)
+{
+    const sgd_backend *backend = walk->backend;
+    sgd_status status = SGD_OK;
+    for (size_t i = 0; i < walk->count && !status; i++) {
+        const step_item *item = walk->tensors[i].item;
+        int64_t own[LAYOUT_DIMS], room[LAYOUT_DIMS];
+        place clone = clone_of(&walk->tensors[i], room);
+        if (!item->flat)
+            status = backend->copy_strided(backend->context, sgd_dtype_size(item->param.dtype), item->param.ndim,
+                                           item->param.shape, clone.data, clone.strides, item->param.data,
+                                           tensor_view_strides(&item->param, own));
+    }
     return status;
+}
+
+static sgd_status decay(walk *walk)
+{
+    const sgd_hyper *hyper = &walk->group->hyper;
+    if (!hyper->weight_decay_addcmul)
+        return run(walk, 0, walk->count, AXPY, hyper->weight_decay, 1, decayed, true);
+    sgd_status status = clone_params(walk);
+    return status ? status : run(walk, 0, walk->count, ADDCMUL, hyper->weight_decay, 1, decayed_by_clone, true);
 }
 
 /* The buffers: cloned where there is none, else buf * momentum + (1 - dampening) * g. */
-static sgd_status accumulate(const walk *walk, const sgd_hyper *hyper)
+static sgd_status accumulate(walk *walk)
 {
-    const sgd_backend *backend = walk->backend;
-    for (size_t begin = 0, end; begin < walk->count; begin = end) {
-        bool first = walk->tensors[begin].first;
-        for (end = begin; end < walk->count && walk->tensors[end].first == first; end++) {
-            sgd_operand *operand = &walk->operands[end];
-            operand->out = walk->tensors[end].buffer;
-            operand->y = operand->x; /* the gradient waits here while x is the buffer */
-            if (!first)
-                operand->x = operand->out;
+    const sgd_hyper *hyper = &walk->group->hyper;
+    sgd_status status = SGD_OK;
+    for (size_t begin = 0, end; begin < walk->count && !status; begin = end) {
+        bool first = walk->tensors[begin].item->first;
+        for (end = begin; end < walk->count && walk->tensors[end].item->first == first;)
+            end++;
+        if (first) {
+            status = run(walk, begin, end, COPY, 0, 0, cloned, false);
+            continue;
         }
-        size_t count = end - begin;
-        sgd_operand *operands = &walk->operands[begin];
-        sgd_status status = first ? backend->copy(backend->context, walk->arithmetic, count, operands)
-                                  : backend->scale(backend->context, walk->arithmetic, hyper->momentum, count, operands);
-        if (!status && !first) {
-            for (size_t i = 0; i < count; i++) {
-                operands[i].x = operands[i].y;
-                operands[i].y = operands[i].out;
-            }
-            status = backend->axpy(backend->context, walk->arithmetic, 1 - hyper->dampening, count, operands);
-        }
-        if (status)
-            return status;
+        status = run(walk, begin, end, SCALE, hyper->momentum, 1, scaled, false);
+        if (!status)
+            status = run(walk, begin, end, AXPY, 1 - hyper->dampening, 1, accumulated, false);
+    }
+    return status;
+}
+
+/* g + momentum * buf, or buf itself. */
+static sgd_status direct(walk *walk)
+{
+    const sgd_hyper *hyper = &walk->group->hyper;
+    if (hyper->nesterov)
+        return run(walk, 0, walk->count, AXPY, hyper->momentum, 1, looked_ahead, true);
+    for (size_t i = 0; i < walk->count; i++) {
+        int64_t room[LAYOUT_DIMS];
+        grad_becomes(&walk->tensors[i], buffer_of(&walk->tensors[i], room));
     }
     return SGD_OK;
 }
 
-/* g + momentum * buf, or buf itself; x is g before and the direction after. */
-static sgd_status direction(walk *walk, const sgd_hyper *hyper)
+static sgd_status descend(walk *walk)
 {
-    if (!hyper->nesterov) {
-        for (size_t i = 0; i < walk->count; i++)
-            walk->operands[i].x = walk->tensors[i].buffer;
-        return SGD_OK;
-    }
-    into_scratch(walk);
-    for (size_t i = 0; i < walk->count; i++) {
-        sgd_operand *operand = &walk->operands[i];
-        operand->y = operand->x;
-        operand->x = walk->tensors[i].buffer;
-        if (walk->tensors[i].write_grad)
-            operand->out = walk->tensors[i].grad;
-    }
-    sgd_status status =
-        walk->backend->axpy(walk->backend->context, walk->arithmetic, hyper->momentum, walk->count, walk->operands);
-    for (size_t i = 0; i < walk->count; i++)
-        walk->operands[i].x = walk->operands[i].out;
-    return status;
+    const sgd_hyper *hyper = &walk->group->hyper;
+    if (hyper->lr_addcmul)
+        return run(walk, 0, walk->count, ADDCMUL, hyper->lr, -1, descended, false);
+    return run(walk, 0, walk->count, AXPY, -hyper->lr, 1, descended, false);
 }
 
-/* p - lr * direction */
-static sgd_status descend(const walk *walk, double lr)
+sgd_status by_op_step(const step_group *group, const sgd_arithmetic *arithmetic, size_t count, by_op_tensor *tensors,
+                      sgd_operand *operands, void *scratch)
 {
-    for (size_t i = 0; i < walk->count; i++) {
-        walk->operands[i].out = walk->tensors[i].param;
-        walk->operands[i].y = walk->tensors[i].param;
-    }
-    return walk->backend->axpy(walk->backend->context, walk->arithmetic, -lr, walk->count, walk->operands);
-}
-
-sgd_status by_op_step(const sgd_backend *backend, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper, size_t count,
-                      const sgd_step_tensor *tensors, sgd_operand *operands, void *scratch)
-{
-    walk walk = {backend, arithmetic, count, tensors, operands, scratch};
+    const sgd_hyper *hyper = &group->hyper;
+    walk walk = {group, group->config->backend, arithmetic, count, tensors, operands};
     sgd_status status = SGD_OK;
-    start(&walk);
+    start(&walk, scratch);
     if (hyper->maximize)
-        status = negate(&walk);
+        status = run(&walk, 0, count, NEGATE, 0, 0, negated, true);
     if (!status && hyper->weight_decay != 0)
-        status = decay(&walk, hyper->weight_decay);
+        status = decay(&walk);
     if (!status && hyper->momentum != 0) {
-        status = accumulate(&walk, hyper);
+        status = accumulate(&walk);
         if (!status)
-            status = direction(&walk, hyper);
+            status = direct(&walk);
     }
-    return status ? status : descend(&walk, hyper->lr);
+    return status ? status : descend(&walk);
 }

@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "internal.h"
+#include "engine.h"
 
 sgd_status sgd_error_set(sgd_error *error, sgd_status status, const char *format, ...)
 {

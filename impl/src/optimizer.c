@@ -4,57 +4,6 @@
 
 #include "internal.h"
 
-static sgd_status check_config(const sgd_config *config, sgd_error *error)
-{
-    if (config->struct_size != sizeof(sgd_config))
-        return sgd_error_set(error, SGD_ERROR_ABI, "config: struct_size %zu, this library's is %zu", config->struct_size,
-                             sizeof(sgd_config));
-    if (!sgd_contract_name(config->contract))
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: contract %d does not exist", (int)config->contract);
-    if (!sgd_schedule_name(config->schedule))
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: schedule %d does not exist", (int)config->schedule);
-    if (config->defects != SGD_DEFECTS_FIX && config->defects != SGD_DEFECTS_REPRODUCE)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: defects is neither fix nor reproduce");
-    if (config->torch_threads < 1)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "config: torch_threads must be at least 1");
-    return SGD_OK;
-}
-
-static sgd_status check_backend(const sgd_backend *backend, sgd_schedule schedule, sgd_error *error)
-{
-    if (backend->struct_size < sizeof(sgd_backend) || backend->abi_version != SGD_BACKEND_ABI_VERSION)
-        return sgd_error_set(error, SGD_ERROR_ABI, "backend: struct_size %zu and ABI version %u, this library needs %zu and %d",
-                             backend->struct_size, backend->abi_version, sizeof(sgd_backend), SGD_BACKEND_ABI_VERSION);
-    if (!backend->name || !backend->allocate || !backend->release || !backend->synchronize || !backend->step)
-        return sgd_error_set(error, SGD_ERROR_ABI, "backend: name, allocate, release, synchronize and step are required");
-    if (schedule == SGD_SCHEDULE_BY_OP && (!backend->negate || !backend->copy || !backend->axpy || !backend->scale))
-        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s takes whole steps only, not the schedule by_op",
-                             backend->name);
-    return SGD_OK;
-}
-
-/* The CPU where the caller names no backend.  A mistyped SGD_ISA must not silently run something else. */
-static sgd_status choose_backend(sgd_config *config, sgd_error *error)
-{
-    if (config->backend)
-        return SGD_OK;
-    const char *cap = getenv("SGD_ISA");
-    sgd_isa isa;
-    if (cap && *cap && !sgd_isa_parse(cap, &isa))
-        return sgd_error_set(error, SGD_ERROR_VALUE, "environment variable SGD_ISA: no instruction set is called %.40s", cap);
-    config->backend = sgd_backend_cpu(sgd_isa_best());
-    return SGD_OK;
-}
-
-static bool claims(const sgd_backend *backend, sgd_contract contract, sgd_path path, sgd_dtype dtype)
-{
-    for (size_t i = 0; i < backend->claim_count; i++)
-        if (backend->claims[i].contract == contract && backend->claims[i].path == path &&
-            backend->claims[i].dtype == dtype)
-            return true;
-    return false;
-}
-
 /* ---- parameters ------------------------------------------------------------------------------------------------------ */
 
 static void parameter_clear(const sgd_backend *backend, parameter *param)
@@ -72,18 +21,21 @@ static sgd_status parameter_init(const sgd_optimizer *optimizer, sgd_path path, 
     sgd_status status = tensor_view_check(tensor, config->backend, "parameter", index, &param.view, error);
     if (status)
         return status;
-    if (!claims(config->backend, config->contract, path, param.view.dtype))
-        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s does not claim %s/%s/%s", config->backend->name,
-                             sgd_contract_name(config->contract), sgd_path_name(path),
-                             sgd_dtype_name(param.view.dtype));
-    size_t shape_bytes = (size_t)tensor->ndim * sizeof tensor->shape[0];
+    status = step_check_claim(config, path, param.view.dtype, error);
+    if (status)
+        return status;
+    size_t ndim = (size_t)tensor->ndim, bytes = ndim * sizeof tensor->shape[0];
     param.descriptor = *tensor;
-    param.descriptor.strides = NULL;
-    param.descriptor.shape = malloc(shape_bytes + 1);
+    param.descriptor.shape = malloc(2 * bytes + 1); /* and the strides */
     if (!param.descriptor.shape)
         return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
-    if (shape_bytes)
-        memcpy(param.descriptor.shape, tensor->shape, shape_bytes);
+    param.descriptor.strides = param.view.strides ? param.descriptor.shape + ndim : NULL;
+    if (bytes)
+        memcpy(param.descriptor.shape, tensor->shape, bytes);
+    if (param.view.strides)
+        memcpy(param.descriptor.strides, param.view.strides, bytes);
+    param.view.shape = param.descriptor.shape;
+    param.view.strides = param.descriptor.strides;
     *out = param;
     return SGD_OK;
 }
@@ -147,14 +99,14 @@ static bool reserve(void *array, size_t bytes)
 static bool reserve_for(sgd_optimizer *optimizer, size_t params)
 {
     return RESERVE(optimizer->groups, optimizer->group_count + 1) && RESERVE(optimizer->params, params) &&
-           RESERVE(optimizer->grads, params) && RESERVE(optimizer->has_grad, params) &&
-           RESERVE(optimizer->steps, params) && RESERVE(optimizer->operands, params);
+           RESERVE(optimizer->items, params) && RESERVE(optimizer->prepared, params) &&
+           RESERVE(optimizer->buffers, params) && RESERVE(optimizer->steps, optimizer->group_count + 1);
 }
 
 static sgd_status add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params, size_t count,
                             sgd_error *error)
 {
-    sgd_path path = path_choose(options, optimizer->config.backend);
+    sgd_path path = sgd_options_path(options, optimizer->config.backend);
     size_t total = optimizer->param_count + count, made = 0;
     if (!reserve_for(optimizer, total))
         return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
@@ -186,12 +138,7 @@ sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *co
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "out is NULL");
     sgd_status status = options_check_values(options, error);
     if (!status)
-        status = check_config(&settings, error);
-    if (status)
-        return status;
-    status = choose_backend(&settings, error);
-    if (!status)
-        status = check_backend(settings.backend, settings.schedule, error);
+        status = config_check(&settings, error);
     if (status)
         return status;
     if (count == 0)
@@ -223,11 +170,11 @@ void sgd_optimizer_destroy(sgd_optimizer *optimizer)
     const sgd_backend *backend = optimizer->config.backend;
     for (size_t i = 0; i < optimizer->param_count; i++)
         parameter_clear(backend, &optimizer->params[i]);
-    backend->release(backend->context, optimizer->scratch);
-    free(optimizer->operands);
+    workspace_clear(&optimizer->workspace);
     free(optimizer->steps);
-    free(optimizer->has_grad);
-    free(optimizer->grads);
+    free(optimizer->buffers);
+    free(optimizer->prepared);
+    free(optimizer->items);
     free(optimizer->params);
     free(optimizer->groups);
     free(optimizer);
@@ -297,6 +244,7 @@ sgd_status sgd_optimizer_momentum_buffer(const sgd_optimizer *optimizer, size_t 
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "tensor %zu of %zu", tensor, optimizer->param_count);
     const parameter *param = &optimizer->params[tensor];
     *out = param->descriptor;
+    out->strides = NULL;
     out->data = param->has_buffer ? param->buffer : NULL;
     out->byte_offset = 0;
     return SGD_OK;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "engine.h"
 
 #define DL_CUDA 2 /* DLPack's kDLCUDA */
 
@@ -103,8 +103,8 @@ sgd_status sgd_options_check(const sgd_options *options, sgd_error *error)
     return status ? status : options_check_path(options, error);
 }
 
-/* torch/optim/optimizer.py _default_to_fused_or_foreach, called by sgd() with differentiable=False and use_fused=False. */
-sgd_path path_choose(const sgd_options *options, const sgd_backend *backend)
+/* _default_to_fused_or_foreach is called by sgd() with differentiable=False and use_fused=False. */
+sgd_path sgd_options_path(const sgd_options *options, const sgd_backend *backend)
 {
     bool foreach = options->foreach == SGD_TRUE;
     if (options->foreach == SGD_NONE && options->fused == SGD_NONE)

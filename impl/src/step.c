@@ -1,285 +1,316 @@
-/* step.c - step(): everything that can go wrong is looked at first, then each group goes its path.
+/* step.c - the second half of a step: the work (torch/optim/sgd.py: _single_tensor_sgd, _multi_tensor_sgd, _fused_sgd).
  *
- * torch/optim/sgd.py: SGD.step, sgd(), _multi_tensor_sgd's grouping by dtype, _fused_sgd's first step.
+ * Items whose tensors lie in one common order go to the backend as they are, in whole lists.  The others are brought into
+ * order first: in one pass where no position decides a bit (f32, f64, and fused), else operation by operation.
  */
-#include <float.h>
-#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-#include "internal.h"
+#include "engine.h"
 
-static bool same_shape(const DLTensor *x, const DLTensor *y)
+#define ALIGNMENT 64
+
+static size_t aligned_bytes(const step_item *item)
 {
-    for (int i = 0; x->ndim == y->ndim && i < x->ndim; i++)
-        if (x->shape[i] != y->shape[i])
-            return false;
-    return x->ndim == y->ndim;
+    size_t bytes = item->param.numel * sgd_dtype_size(item->param.dtype);
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static sgd_status read_grads(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error)
+/* ---- which way an item goes ---------------------------------------------------------------------------------------------- */
+
+typedef enum way { WAY_DIRECT, WAY_GATHERED, WAY_BY_OP } way;
+
+/* PyTorch's fused kernel takes storage as it lies, whatever the strides say; that is a defect, which can be had. */
+static bool walks_storage(const step_group *group)
 {
-    if (count != optimizer->param_count)
-        return sgd_error_set(error, SGD_ERROR_SHAPE, "%zu gradients for %zu parameters", count, optimizer->param_count);
-    if (count > 0 && !grads)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "grads is NULL");
-    for (size_t i = 0; i < count; i++) {
-        const tensor_view *param = &optimizer->params[i].view;
-        tensor_view *grad = &optimizer->grads[i];
-        optimizer->has_grad[i] = grads[i] != NULL;
-        if (!grads[i])
-            continue;
-        sgd_status status = tensor_view_check(grads[i], optimizer->config.backend, "gradient", i, grad, error);
-        if (status)
-            return status;
-        if (grad->dtype != param->dtype)
-            return sgd_error_set(error, SGD_ERROR_DTYPE, "gradient %zu is %s, its parameter is %s", i,
-                                 sgd_dtype_name(grad->dtype), sgd_dtype_name(param->dtype));
-        const DLTensor *descriptor = &optimizer->params[i].descriptor;
-        if (grads[i]->device.device_id != descriptor->device.device_id)
-            return sgd_error_set(error, SGD_ERROR_DEVICE, "gradient %zu is on device %d, its parameter on device %d", i,
-                                 grads[i]->device.device_id, descriptor->device.device_id);
-        if (!same_shape(grads[i], descriptor))
-            return sgd_error_set(error, SGD_ERROR_SHAPE, "gradient %zu and its parameter differ in shape", i);
-    }
-    return SGD_OK;
+    return group->path == SGD_FUSED && group->config->defects == SGD_DEFECTS_REPRODUCE;
 }
 
-/* ---- what PyTorch raises --------------------------------------------------------------------------------------------- */
-
-/* c10/util/TypeCast.h checked_convert: alpha of add must fit the dtype, infinities and NaN pass. */
-static bool alpha_overflows(sgd_dtype dtype, double alpha)
+static way way_of(const step_group *group, const step_item *item)
 {
-    static const double largest[SGD_DTYPE_COUNT] = {
-        [SGD_F64] = DBL_MAX, [SGD_F32] = FLT_MAX, [SGD_F16] = 65504.0, [SGD_BF16] = 0x1.FEp127};
-    return isfinite(alpha) && fabs(alpha) > largest[dtype];
-}
-
-static const char *const scalar_type_names[SGD_DTYPE_COUNT] = {
-    [SGD_F64] = "double", [SGD_F32] = "float", [SGD_F16] = "c10::Half", [SGD_BF16] = "c10::BFloat16"};
-
-/* The alphas that an eager step of this parameter would pass to add. */
-static sgd_status check_alphas(const sgd_options *options, const parameter *param, sgd_error *error)
-{
-    sgd_dtype dtype = param->view.dtype;
-    bool momentum = options->momentum != 0;
-    if (alpha_overflows(dtype, options->lr) ||
-        alpha_overflows(dtype, options->weight_decay) ||
-        (momentum && param->has_buffer && alpha_overflows(dtype, 1 - options->dampening)) ||
-        (momentum && options->nesterov && alpha_overflows(dtype, options->momentum)))
-        return sgd_error_set(error, SGD_ERROR_RUNTIME, "value cannot be converted to type %s without overflow",
-                             scalar_type_names[dtype]);
-    return SGD_OK;
-}
-
-/* Whether, among the group's tensors of a dtype (SGD_DTYPE_COUNT: of any) with a gradient, some have a buffer and some not. */
-static bool buffers_mixed(const sgd_optimizer *optimizer, const param_group *group, sgd_dtype dtype)
-{
-    bool with = false, without = false;
-    for (size_t i = group->first; i < group->first + group->count; i++)
-        if (optimizer->has_grad[i] && (dtype == SGD_DTYPE_COUNT || optimizer->params[i].view.dtype == dtype)) {
-            with |= optimizer->params[i].has_buffer;
-            without |= !optimizer->params[i].has_buffer;
-        }
-    return with && without;
-}
-
-/* torch._fused_sgd_ wants a buffer for every tensor or for none: the first None's place in its dtype's list is named. */
-static sgd_status check_fused_buffers(const sgd_optimizer *optimizer, const param_group *group, sgd_error *error)
-{
-    if (group->options.momentum == 0 || !buffers_mixed(optimizer, group, SGD_DTYPE_COUNT))
-        return SGD_OK;
-    size_t place[SGD_DTYPE_COUNT] = {0};
-    size_t i = group->first;
-    while (!optimizer->has_grad[i] || optimizer->params[i].has_buffer) {
-        if (optimizer->has_grad[i])
-            place[optimizer->params[i].view.dtype]++;
-        i++;
-    }
-    return sgd_error_set(error, SGD_ERROR_TYPE, "expected Tensor as element %zu in argument 2, but got NoneType",
-                         place[optimizer->params[i].view.dtype]);
-}
-
-static sgd_status check_group(const sgd_optimizer *optimizer, const param_group *group, sgd_error *error)
-{
+    bool position_decides = item->param.dtype != SGD_F64 && item->param.dtype != SGD_F32;
     if (group->path == SGD_FUSED)
-        return check_fused_buffers(optimizer, group, error);
-    for (size_t i = group->first; i < group->first + group->count; i++) {
-        sgd_status status = SGD_OK;
-        if (optimizer->has_grad[i])
-            status = check_alphas(&group->options, &optimizer->params[i], error);
-        if (status)
-            return status;
-    }
-    return SGD_OK;
+        return item->flat || walks_storage(group) ? WAY_DIRECT : WAY_GATHERED;
+    if (group->config->schedule == SGD_SCHEDULE_BY_OP || (!item->flat && position_decides))
+        return WAY_BY_OP;
+    return item->flat ? WAY_DIRECT : WAY_GATHERED;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- work space ------------------------------------------------------------------------------------------------------------ */
 
-static sgd_status allocate_buffers(sgd_optimizer *optimizer, const param_group *group, sgd_error *error)
+#define GATHERED_ARRAYS 3
+
+static size_t scratch_of(const step_group *group, const step_item *item)
 {
-    const sgd_backend *backend = optimizer->config.backend;
-    if (group->options.momentum == 0)
-        return SGD_OK;
-    for (size_t i = group->first; i < group->first + group->count; i++) {
-        parameter *param = &optimizer->params[i];
-        if (!optimizer->has_grad[i] || param->buffer)
-            continue;
-        sgd_status status =
-            backend->allocate(backend->context, param->view.numel * sgd_dtype_size(param->view.dtype), &param->buffer);
-        if (status)
-            return sgd_error_set(error, status, "no memory for the momentum buffer of parameter %zu: %s", i,
-                                 sgd_status_text(status));
+    switch (way_of(group, item)) {
+    case WAY_GATHERED: return GATHERED_ARRAYS * aligned_bytes(item);
+    case WAY_BY_OP: return by_op_scratch(item);
+    default: return 0;
     }
-    return SGD_OK;
 }
 
-/* What the group's gradients take when the for-loop (the largest one) or foreach (all of them) changes them by_op. */
-static size_t scratch_size(const sgd_optimizer *optimizer, const param_group *group)
+/* Foreach takes an operation through the whole list before the next one; all else goes item by item. */
+static size_t scratch_size(const step_group *group)
 {
     size_t largest = 0, sum = 0;
-    for (size_t i = group->first; i < group->first + group->count; i++) {
-        const tensor_view *view = &optimizer->params[i].view;
-        size_t size = by_op_scratch_size(&(sgd_step_tensor){.dtype = view->dtype, .numel = view->numel});
+    for (size_t i = 0; i < group->count; i++) {
+        size_t size = group->items[i].active ? scratch_of(group, &group->items[i]) : 0;
         largest = size > largest ? size : largest;
         sum += size;
     }
     return group->path == SGD_FOREACH ? sum : largest;
 }
 
-static sgd_status allocate_scratch(sgd_optimizer *optimizer, const param_group *group, sgd_error *error)
+#define GROW(array, count) grow((void *)&(array), (count) * sizeof *(array))
+
+/* What was there is not needed any more, but stays where memory runs out. */
+static bool grow(void *array, size_t bytes)
 {
-    const sgd_backend *backend = optimizer->config.backend;
-    size_t size = scratch_size(optimizer, group);
-    if (optimizer->config.schedule != SGD_SCHEDULE_BY_OP || group->path == SGD_FUSED || size <= optimizer->scratch_size)
+    void *memory = malloc(bytes + 1), *old;
+    if (!memory)
+        return false;
+    memcpy(&old, array, sizeof old);
+    free(old);
+    memcpy(array, &memory, sizeof memory);
+    return true;
+}
+
+static sgd_status reserve_lists(sgd_workspace *workspace, size_t count, sgd_error *error)
+{
+    if (workspace->capacity >= count)
         return SGD_OK;
-    void *scratch;
-    sgd_status status = backend->allocate(backend->context, size, &scratch);
-    if (status)
-        return sgd_error_set(error, status, "no memory for %zu bytes of gradients: %s", size, sgd_status_text(status));
-    backend->release(backend->context, optimizer->scratch);
-    optimizer->scratch = scratch;
-    optimizer->scratch_size = size;
+    workspace->capacity = 0;
+    if (!GROW(workspace->tensors, count) || !GROW(workspace->walks, count) || !GROW(workspace->operands, count) ||
+        !GROW(workspace->members, count))
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    workspace->capacity = count;
     return SGD_OK;
 }
 
-/* ---- the paths ------------------------------------------------------------------------------------------------------- */
-
-/* _multi_tensor_sgd adds nesterov's momentum into the list of gradients itself, unless maximize or weight decay copied it. */
-static bool writes_grad(const param_group *group)
+static void release_scratch(sgd_workspace *workspace)
 {
-    const sgd_options *options = &group->options;
-    return group->path == SGD_FOREACH && options->nesterov && options->momentum != 0 && options->weight_decay == 0 &&
-           !options->maximize;
+    if (workspace->scratch)
+        workspace->backend->release(workspace->backend->context, workspace->scratch);
+    workspace->scratch = NULL;
+    workspace->scratch_size = 0;
 }
 
-/* Lists the group's tensors of one dtype (SGD_DTYPE_COUNT: of any) that have a gradient. */
-static size_t list_tensors(sgd_optimizer *optimizer, const param_group *group, sgd_dtype dtype)
+sgd_status step_reserve(const step_group *group, sgd_workspace *workspace, sgd_error *error)
 {
-    size_t count = 0;
-    bool momentum = group->options.momentum != 0, write_grad = writes_grad(group);
-    for (size_t i = group->first; i < group->first + group->count; i++) {
-        const parameter *param = &optimizer->params[i];
-        if (optimizer->has_grad[i] && (dtype == SGD_DTYPE_COUNT || param->view.dtype == dtype))
-            optimizer->steps[count++] = (sgd_step_tensor){.dtype = param->view.dtype,
-                                                          .first = !param->has_buffer,
-                                                          .write_grad = write_grad,
-                                                          .numel = param->view.numel,
-                                                          .param = param->view.data,
-                                                          .grad = optimizer->grads[i].data,
-                                                          .buffer = momentum ? param->buffer : NULL};
+    const sgd_backend *backend = group->config->backend;
+    size_t size = scratch_size(group);
+    void *scratch;
+    sgd_status status = reserve_lists(workspace, group->count, error);
+    if (status || (size <= workspace->scratch_size && (!size || workspace->backend == backend)))
+        return status;
+    status = backend->allocate(backend->context, size, &scratch);
+    if (status)
+        return sgd_error_set(error, status, "no memory for %zu bytes of gradients: %s", size, sgd_status_text(status));
+    release_scratch(workspace);
+    workspace->backend = backend;
+    workspace->scratch = scratch;
+    workspace->scratch_size = size;
+    return SGD_OK;
+}
+
+void workspace_clear(sgd_workspace *workspace)
+{
+    release_scratch(workspace);
+    free(workspace->items);
+    free(workspace->tensors);
+    free(workspace->walks);
+    free(workspace->operands);
+    free(workspace->members);
+    *workspace = (sgd_workspace){0};
+}
+
+sgd_status sgd_workspace_create(sgd_workspace **out, sgd_error *error)
+{
+    if (!out)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "out is NULL");
+    sgd_workspace *workspace = calloc(1, sizeof *workspace);
+    if (!workspace)
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    *out = workspace;
+    return SGD_OK;
+}
+
+void sgd_workspace_destroy(sgd_workspace *workspace)
+{
+    if (!workspace)
+        return;
+    workspace_clear(workspace);
+    free(workspace);
+}
+
+/* ---- the ways ---------------------------------------------------------------------------------------------------------------- */
+
+/* A step in the middle of a list. */
+typedef struct list {
+    const step_group *group;
+    sgd_workspace *workspace;
+    sgd_arithmetic arithmetic;
+} list;
+
+static sgd_step_tensor tensor_of(const step_item *item)
+{
+    return (sgd_step_tensor){.dtype = item->param.dtype,
+                             .first = item->first,
+                             .write_grad = item->write_grad,
+                             .numel = item->param.numel,
+                             .param = item->param.data,
+                             .grad = item->grad.data,
+                             .buffer = item->buffer.data};
+}
+
+static sgd_status backend_step(const list *list, size_t count, const sgd_step_tensor *tensors)
+{
+    const sgd_backend *backend = list->group->config->backend;
+    return count ? backend->step(backend->context, &list->arithmetic, &list->group->hyper, count, tensors) : SGD_OK;
+}
+
+/* Between a tensor's own layout and contiguous memory. */
+static sgd_status copy_view(const list *list, const tensor_view *view, void *memory, bool back)
+{
+    const sgd_backend *backend = list->group->config->backend;
+    int64_t own_room[LAYOUT_DIMS], contiguous[LAYOUT_DIMS];
+    const int64_t *own = tensor_view_strides(view, own_room);
+    layout_contiguous(view->ndim, view->shape, contiguous);
+    size_t size = sgd_dtype_size(view->dtype);
+    return back ? backend->copy_strided(backend->context, size, view->ndim, view->shape, view->data, own, memory, contiguous)
+                : backend->copy_strided(backend->context, size, view->ndim, view->shape, memory, contiguous, view->data, own);
+}
+
+/* Brings one item into order, steps it, and puts it back. */
+static sgd_status step_gathered(const list *list, const step_item *item)
+{
+    char *scratch = list->workspace->scratch;
+    size_t bytes = aligned_bytes(item);
+    bool momentum = item->buffer.data != NULL;
+    sgd_step_tensor tensor = tensor_of(item);
+    tensor.param = scratch;
+    tensor.grad = scratch + bytes;
+    tensor.buffer = momentum ? scratch + 2 * bytes : NULL;
+    sgd_status status = copy_view(list, &item->param, tensor.param, false);
+    if (!status)
+        status = copy_view(list, &item->grad, tensor.grad, false);
+    if (!status && momentum && !item->first)
+        status = copy_view(list, &item->buffer, tensor.buffer, false);
+    if (!status)
+        status = backend_step(list, 1, &tensor);
+    if (!status)
+        status = copy_view(list, &item->param, tensor.param, true);
+    if (!status && momentum)
+        status = copy_view(list, &item->buffer, tensor.buffer, true);
+    if (!status && item->write_grad)
+        status = copy_view(list, &item->grad, tensor.grad, true);
+    return status;
+}
+
+static sgd_status step_by_op(const list *list, size_t count)
+{
+    sgd_workspace *workspace = list->workspace;
+    return count ? by_op_step(list->group, &list->arithmetic, count, workspace->walks, workspace->operands,
+                              workspace->scratch)
+                 : SGD_OK;
+}
+
+/* Items of one dtype (SGD_DTYPE_COUNT: of any), each on its way: `whole` lists where PyTorch takes lists. */
+static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
+{
+    const step_group *group = list->group;
+    size_t direct = 0, by_op = 0;
+    sgd_status status = SGD_OK;
+    for (size_t i = 0; i < group->count && !status; i++) {
+        const step_item *item = &group->items[i];
+        if (!item->active || item->param.numel == 0 || (dtype != SGD_DTYPE_COUNT && item->param.dtype != dtype))
+            continue;
+        switch (way_of(group, item)) {
+        case WAY_DIRECT: list->workspace->tensors[direct++] = tensor_of(item); break;
+        case WAY_GATHERED: status = step_gathered(list, item); break;
+        case WAY_BY_OP:
+            list->workspace->walks[by_op++].item = item;
+            if (!whole) {
+                status = step_by_op(list, by_op);
+                by_op = 0;
+            }
+        }
     }
-    return count;
+    if (!status)
+        status = backend_step(list, direct, list->workspace->tensors);
+    return status ? status : step_by_op(list, by_op);
 }
 
-static sgd_status run_list(sgd_optimizer *optimizer, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper,
-                           const sgd_step_tensor *tensors, size_t count)
-{
-    const sgd_backend *backend = optimizer->config.backend;
-    if (count == 0)
-        return SGD_OK;
-    if (optimizer->config.schedule == SGD_SCHEDULE_BY_OP && arithmetic->path != SGD_FUSED)
-        return by_op_step(backend, arithmetic, hyper, count, tensors, optimizer->operands, optimizer->scratch);
-    return backend->step(backend->context, arithmetic, hyper, count, tensors);
-}
-
-/* One list per dtype.  Where one of its buffers is missing, _multi_tensor_sgd loops in Python with the for-loop's mul_. */
-static sgd_status run_foreach(sgd_optimizer *optimizer, const param_group *group, sgd_arithmetic arithmetic,
-                              const sgd_hyper *hyper)
+/* One list per dtype.  Where one of its buffers is missing, _multi_tensor_sgd loops in Python with the for-loop's mul_; a
+ * momentum that is a tensor keeps its float value in torch._foreach_mul_, too. */
+static sgd_status run_foreach(list *list)
 {
     sgd_status status = SGD_OK;
     for (int dtype = 0; dtype < SGD_DTYPE_COUNT && !status; dtype++) {
-        size_t count = list_tensors(optimizer, group, (sgd_dtype)dtype);
-        arithmetic.path = buffers_mixed(optimizer, group, (sgd_dtype)dtype) ? SGD_FORLOOP : SGD_FOREACH;
-        status = run_list(optimizer, &arithmetic, hyper, optimizer->steps, count);
+        bool as_forloop = list->group->momentum_is_tensor || step_buffers_mixed(list->group, (sgd_dtype)dtype);
+        list->arithmetic.path = as_forloop ? SGD_FORLOOP : SGD_FOREACH;
+        status = run_list(list, (sgd_dtype)dtype, true);
     }
     return status;
 }
 
-static sgd_status run_forloop(sgd_optimizer *optimizer, const param_group *group, const sgd_arithmetic *arithmetic,
-                              const sgd_hyper *hyper)
+sgd_status step_run(step_group *group, sgd_workspace *workspace, sgd_error *error)
 {
-    size_t count = list_tensors(optimizer, group, SGD_DTYPE_COUNT);
-    if (optimizer->config.schedule == SGD_SCHEDULE_SINGLE_PASS)
-        return run_list(optimizer, arithmetic, hyper, optimizer->steps, count);
-    sgd_status status = SGD_OK;
-    for (size_t i = 0; i < count && !status; i++)
-        status = run_list(optimizer, arithmetic, hyper, &optimizer->steps[i], 1);
-    return status;
+    const sgd_config *config = group->config;
+    if (group->skip)
+        return SGD_OK;
+    group->hyper.grad_scale = group->has_grad_scale ? &group->grad_scale : NULL;
+    list list = {.group = group,
+                 .workspace = workspace,
+                 .arithmetic = {.struct_size = sizeof(sgd_arithmetic),
+                                .contract = config->contract,
+                                .path = group->path,
+                                .defects = config->defects,
+                                .torch_threads = config->torch_threads,
+                                .threads = config->threads}};
+    sgd_status status = group->path == SGD_FOREACH ? run_foreach(&list) : run_list(&list, SGD_DTYPE_COUNT, false);
+    if (!status)
+        status = config->backend->synchronize(config->backend->context);
+    if (status)
+        return sgd_error_set(error, SGD_ERROR_BACKEND, "backend %s failed in param group %zu: %s",
+                             config->backend->name, group->number, sgd_status_text(status));
+    for (size_t i = 0; i < group->count; i++)
+        if (group->items[i].active && group->hyper.momentum != 0)
+            group->items[i].from->has_buffer = true;
+    return SGD_OK;
 }
 
-static sgd_status run_group(sgd_optimizer *optimizer, const param_group *group)
+/* ---- sgd_step -------------------------------------------------------------------------------------------------------------- */
+
+static sgd_status step_in(sgd_workspace *workspace, const sgd_config *config, const sgd_options *options, sgd_item *items,
+                          size_t count, const sgd_scaling *scaling, sgd_error *error)
 {
-    const sgd_config *config = &optimizer->config;
-    const sgd_options *options = &group->options;
-    sgd_arithmetic arithmetic = {.struct_size = sizeof arithmetic,
-                                 .contract = config->contract,
-                                 .path = group->path,
-                                 .defects = config->defects,
-                                 .torch_threads = config->torch_threads,
-                                 .threads = config->threads};
-    sgd_hyper hyper = {.struct_size = sizeof hyper,
-                       .lr = options->lr,
-                       .momentum = options->momentum,
-                       .dampening = options->dampening,
-                       .weight_decay = options->weight_decay,
-                       .nesterov = options->nesterov,
-                       .maximize = options->maximize};
-    switch (group->path) {
-    case SGD_FOREACH:
-        return run_foreach(optimizer, group, arithmetic, &hyper);
-    case SGD_FORLOOP:
-        return run_forloop(optimizer, group, &arithmetic, &hyper);
-    default:
-        return run_list(optimizer, &arithmetic, &hyper, optimizer->steps,
-                        list_tensors(optimizer, group, SGD_DTYPE_COUNT));
+    step_group group;
+    if (workspace->item_capacity < count) {
+        workspace->item_capacity = 0;
+        if (!GROW(workspace->items, count))
+            return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+        workspace->item_capacity = count;
     }
+    sgd_status status = step_prepare(config, options, items, count, scaling, workspace->items, &group, error);
+    if (!status)
+        status = step_reserve(&group, workspace, error);
+    return status ? status : step_run(&group, workspace, error);
 }
 
-sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error)
+sgd_status sgd_step(const sgd_config *config, const sgd_options *options, sgd_item *items, size_t count,
+                    const sgd_scaling *scaling, sgd_workspace *workspace, sgd_error *error)
 {
-    if (!optimizer)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "optimizer is NULL");
-    const sgd_backend *backend = optimizer->config.backend;
-    sgd_status status = read_grads(optimizer, grads, count, error);
-    for (size_t g = 0; g < optimizer->group_count && !status; g++)
-        status = check_group(optimizer, &optimizer->groups[g], error);
-    for (size_t g = 0; g < optimizer->group_count && !status; g++) {
-        status = allocate_buffers(optimizer, &optimizer->groups[g], error);
-        if (!status)
-            status = allocate_scratch(optimizer, &optimizer->groups[g], error);
-    }
+    sgd_config settings = config ? *config : sgd_config_default();
+    sgd_workspace own = {0};
+    if (!options || (count > 0 && !items))
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", options ? "items" : "options");
+    if (options->struct_size != sizeof(sgd_options))
+        return sgd_options_check(options, error);
+    sgd_status status = config_check(&settings, error);
     if (status)
         return status;
-
-    for (size_t g = 0; g < optimizer->group_count; g++) {
-        const param_group *group = &optimizer->groups[g];
-        status = run_group(optimizer, group);
-        if (!status)
-            status = backend->synchronize(backend->context);
-        if (status)
-            return sgd_error_set(error, SGD_ERROR_BACKEND, "backend %s failed in param group %zu: %s", backend->name, g,
-                                 sgd_status_text(status));
-        for (size_t i = group->first; i < group->first + group->count; i++)
-            optimizer->params[i].has_buffer |= optimizer->has_grad[i] && group->options.momentum != 0;
-    }
-    return SGD_OK;
+    status = step_in(workspace ? workspace : &own, &settings, options, items, count, scaling, error);
+    workspace_clear(&own);
+    return status;
 }

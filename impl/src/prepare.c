@@ -1,0 +1,297 @@
+/* prepare.c - the first half of a step: everything that can go wrong is looked at, nothing is changed.
+ *
+ * torch/optim/sgd.py: sgd(), _fused_sgd's first step and type checks; c10/util/TypeCast.h; ATen/MemoryOverlap.h.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "engine.h"
+
+/* ---- one item ---------------------------------------------------------------------------------------------------------- */
+
+/* A gradient or a buffer has its parameter's dtype, shape and device. */
+static sgd_status check_companion(const DLTensor *tensor, const DLTensor *param_tensor, const tensor_view *param,
+                                  const sgd_backend *backend, const char *what, size_t index, tensor_view *out,
+                                  sgd_error *error)
+{
+    sgd_status status = tensor_view_check(tensor, backend, what, index, out, error);
+    if (status)
+        return status;
+    if (out->dtype != param->dtype)
+        return sgd_error_set(error, SGD_ERROR_DTYPE, "%s %zu is %s, its parameter is %s", what, index,
+                             sgd_dtype_name(out->dtype), sgd_dtype_name(param->dtype));
+    if (tensor->device.device_id != param_tensor->device.device_id)
+        return sgd_error_set(error, SGD_ERROR_DEVICE, "%s %zu is on device %d, its parameter on device %d", what, index,
+                             (int)tensor->device.device_id, (int)param_tensor->device.device_id);
+    if (!tensor_view_same_shape(out, param))
+        return sgd_error_set(error, SGD_ERROR_SHAPE, "%s %zu and its parameter differ in shape", what, index);
+    return SGD_OK;
+}
+
+/* Written tensors must not hold one element at several indices (at::assert_no_internal_overlap). */
+static sgd_status check_writable(const tensor_view *view, sgd_error *error)
+{
+    if (view->strides && layout_overlaps(view->ndim, view->shape, view->strides))
+        return sgd_error_set(error, SGD_ERROR_RUNTIME,
+                             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                             "location. Please clone() the tensor before performing the operation.");
+    return SGD_OK;
+}
+
+/* Which steps leave something in p.grad: see sgd_step_tensor.write_grad. */
+static bool writes_grad(const step_group *group)
+{
+    const sgd_hyper *hyper = &group->hyper;
+    switch (group->path) {
+    case SGD_FUSED: return group->has_grad_scale;
+    case SGD_FOREACH: return hyper->nesterov && hyper->momentum != 0 && hyper->weight_decay == 0 && !hyper->maximize;
+    default: return hyper->weight_decay_addcmul && !hyper->maximize;
+    }
+}
+
+static bool is_flat(const step_item *item)
+{
+    if (!item->param.strides && !item->grad.strides && (!item->buffer.data || !item->buffer.strides))
+        return true;
+    int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS];
+    return layout_is_flat(&(layout){.ndim = item->param.ndim,
+                                    .shape = item->param.shape,
+                                    .strides = {tensor_view_strides(&item->param, room[0]),
+                                                tensor_view_strides(&item->grad, room[1]),
+                                                item->buffer.data ? tensor_view_strides(&item->buffer, room[2]) : NULL}});
+}
+
+static sgd_status prepare_dense(const step_group *group, size_t index, step_item *item, sgd_error *error)
+{
+    const sgd_backend *backend = group->config->backend;
+    const sgd_item *from = item->from;
+    sgd_status status = check_companion(from->grad, from->param, &item->param, backend, "gradient", index, &item->grad, error);
+    if (!status)
+        status = check_writable(&item->param, error);
+    item->write_grad = writes_grad(group);
+    if (!status && item->write_grad)
+        status = check_writable(&item->grad, error);
+    if (!status && group->hyper.momentum != 0) {
+        if (!from->buffer)
+            return sgd_error_set(error, SGD_ERROR_ARGUMENT, "momentum buffer %zu is NULL", index);
+        status = check_companion(from->buffer, from->param, &item->param, backend, "momentum buffer", index, &item->buffer,
+                                 error);
+        if (!status)
+            status = check_writable(&item->buffer, error);
+    }
+    item->first = !from->has_buffer;
+    if (!status)
+        item->flat = is_flat(item);
+    return status;
+}
+
+static sgd_status prepare_item(const step_group *group, size_t index, step_item *item, sgd_error *error)
+{
+    const sgd_item *from = item->from;
+    sgd_status status = tensor_view_check(from->param, group->config->backend, "parameter", index, &item->param, error);
+    if (status || !(from->grad || from->sparse_grad))
+        return status;
+    item->active = true;
+    if (from->sparse_grad)
+        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "gradient %zu is sparse", index);
+    return prepare_dense(group, index, item, error);
+}
+
+/* ---- what the backend offers ----------------------------------------------------------------------------------------------- */
+
+static bool claims(const sgd_backend *backend, sgd_contract contract, sgd_path path, sgd_dtype dtype)
+{
+    for (size_t i = 0; i < backend->claim_count; i++)
+        if (backend->claims[i].contract == contract && backend->claims[i].path == path && backend->claims[i].dtype == dtype)
+            return true;
+    return false;
+}
+
+static bool is_complex(sgd_dtype dtype) { return dtype == SGD_C64 || dtype == SGD_C128; }
+
+sgd_status step_check_claim(const sgd_config *config, sgd_path path, sgd_dtype dtype, sgd_error *error)
+{
+    if (path == SGD_FUSED && is_complex(dtype))
+        return sgd_error_set(error, SGD_ERROR_RUNTIME,
+                             "`fused=True` requires all the params to be floating point Tensors of supported devices: ['mps', "
+                             "'cuda', 'xpu', 'hpu', 'cpu', 'mtia', 'privateuseone'] but torch.complex%d and cpu",
+                             dtype == SGD_C64 ? 64 : 128);
+    if (!claims(config->backend, config->contract, path, dtype))
+        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s does not claim %s/%s/%s", config->backend->name,
+                             sgd_contract_name(config->contract), sgd_path_name(path), sgd_dtype_name(dtype));
+    return SGD_OK;
+}
+
+/* An item that is not flat is brought into order by copies; where positions decide the bits it goes operation by operation. */
+static sgd_status check_layout(const step_group *group, const step_item *item, size_t index, sgd_error *error)
+{
+    const sgd_backend *backend = group->config->backend;
+    bool by_op = backend->negate && backend->copy && backend->axpy && backend->scale && backend->addcmul;
+    if (item->flat || (backend->copy_strided && by_op))
+        return SGD_OK;
+    return sgd_error_set(error, SGD_ERROR_LAYOUT, "parameter %zu, its gradient or buffer is not contiguous, which backend %s "
+                         "does not take", index, backend->name);
+}
+
+/* ---- what PyTorch raises --------------------------------------------------------------------------------------------------- */
+
+/* c10/util/TypeCast.h checked_convert: alpha of add must fit the dtype, infinities and NaN pass. */
+static bool alpha_overflows(sgd_dtype dtype, double alpha)
+{
+    static const double largest[SGD_DTYPE_COUNT] = {[SGD_F64] = DBL_MAX, [SGD_F32] = FLT_MAX,      [SGD_F16] = 65504.0,
+                                                    [SGD_C64] = FLT_MAX, [SGD_BF16] = 0x1.FEp127, [SGD_C128] = DBL_MAX};
+    return isfinite(alpha) && fabs(alpha) > largest[dtype];
+}
+
+static const char *const scalar_type_names[SGD_DTYPE_COUNT] = {[SGD_F64] = "double",
+                                                               [SGD_F32] = "float",
+                                                               [SGD_F16] = "c10::Half",
+                                                               [SGD_BF16] = "c10::BFloat16",
+                                                               [SGD_C64] = "c10::complex<float>",
+                                                               [SGD_C128] = "c10::complex<double>"};
+
+/* The alphas that an eager step of this parameter would pass to add. */
+static sgd_status check_alphas(const sgd_hyper *hyper, const step_item *item, sgd_error *error)
+{
+    sgd_dtype dtype = item->param.dtype;
+    bool momentum = hyper->momentum != 0;
+    if ((!hyper->lr_addcmul && alpha_overflows(dtype, hyper->lr)) ||
+        (!hyper->weight_decay_addcmul && alpha_overflows(dtype, hyper->weight_decay)) ||
+        (momentum && !item->first && alpha_overflows(dtype, 1 - hyper->dampening)) ||
+        (momentum && hyper->nesterov && alpha_overflows(dtype, hyper->momentum)))
+        return sgd_error_set(error, SGD_ERROR_RUNTIME, "value cannot be converted to type %s without overflow",
+                             scalar_type_names[dtype]);
+    return SGD_OK;
+}
+
+/* torch._fused_sgd_ wants a buffer for every tensor or for none: the first None's place in its dtype's list is named. */
+static sgd_status check_fused_buffers(const step_group *group, sgd_error *error)
+{
+    if (group->hyper.momentum == 0 || !step_buffers_mixed(group, SGD_DTYPE_COUNT))
+        return SGD_OK;
+    size_t place[SGD_DTYPE_COUNT] = {0};
+    const step_item *item = group->items;
+    for (; !item->active || !item->first; item++)
+        if (item->active)
+            place[item->param.dtype]++;
+    return sgd_error_set(error, SGD_ERROR_TYPE, "expected Tensor as element %zu in argument 2, but got NoneType",
+                         place[item->param.dtype]);
+}
+
+/* Fused walks storage from each tensor's start, whatever the strides; where that leaves the tensor, so would we. */
+static sgd_status check_storage(const step_group *group, const tensor_view *view, const char *what, size_t index,
+                                sgd_error *error)
+{
+    if (group->config->defects == SGD_DEFECTS_FIX || !view->strides)
+        return SGD_OK;
+    size_t span = view->numel > 0;
+    for (int32_t d = 0; d < view->ndim && span; d++)
+        span += (size_t)(view->shape[d] - 1) * (size_t)view->strides[d];
+    if (span >= view->numel)
+        return SGD_OK;
+    return sgd_error_set(error, SGD_ERROR_LAYOUT, "%s %zu: torch._fused_sgd_ would read and write %zu elements from its start, "
+                         "%zu beyond its memory", what, index, view->numel, view->numel - span);
+}
+
+static sgd_status check_item(const step_group *group, const step_item *item, size_t index, sgd_error *error)
+{
+    if (!item->active)
+        return SGD_OK;
+    sgd_status status = step_check_claim(group->config, group->path, item->param.dtype, error);
+    if (!status)
+        status = check_layout(group, item, index, error);
+    if (status || group->path != SGD_FUSED)
+        return status ? status : check_alphas(&group->hyper, item, error);
+    status = check_storage(group, &item->param, "parameter", index, error);
+    if (!status)
+        status = check_storage(group, &item->grad, "gradient", index, error);
+    return status || !item->buffer.data ? status
+                                        : check_storage(group, &item->buffer, "momentum buffer", index, error);
+}
+
+/* ---- scaling ----------------------------------------------------------------------------------------------------------------- */
+
+static const char *dlpack_scalar_type(DLDataType type)
+{
+    static const struct {
+        uint8_t code, bits;
+        const char *name;
+    } names[] = {{kDLFloat, 64, "Double"}, {kDLFloat, 16, "Half"}, {kDLBfloat, 16, "BFloat16"}, {DL_BOOL, 8, "Bool"},
+                 {kDLInt, 64, "Long"},     {kDLInt, 32, "Int"},    {kDLInt, 16, "Short"},       {kDLInt, 8, "Char"},
+                 {kDLUInt, 8, "Byte"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i].code == type.code && names[i].bits == type.bits)
+            return names[i].name;
+    return "Undefined";
+}
+
+static sgd_status read_scale(const DLTensor *tensor, const char *name, float *out, sgd_error *error)
+{
+    if (tensor->dtype.code != kDLFloat || tensor->dtype.bits != 32 || tensor->dtype.lanes != 1)
+        return sgd_error_set(error, SGD_ERROR_RUNTIME, "expected scalar type Float but found %s",
+                             dlpack_scalar_type(tensor->dtype));
+    size_t numel = 1;
+    for (int32_t d = 0; d < tensor->ndim; d++)
+        numel *= (size_t)tensor->shape[d];
+    if (tensor->device.device_type != kDLCPU || !tensor->data || numel == 0)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s must hold an element in host memory", name);
+    memcpy(out, (const char *)tensor->data + tensor->byte_offset, sizeof *out);
+    return SGD_OK;
+}
+
+static sgd_status read_scaling(const sgd_scaling *scaling, step_group *group, sgd_error *error)
+{
+    if (!scaling || (!scaling->grad_scale && !scaling->found_inf))
+        return SGD_OK;
+    if (group->path != SGD_FUSED)
+        return sgd_error_set(error, SGD_ERROR_ASSERTION, "Expected grad_scale and found_inf to be None");
+    float found_inf = 0;
+    sgd_status status = SGD_OK;
+    group->has_grad_scale = scaling->grad_scale != NULL;
+    if (scaling->grad_scale)
+        status = read_scale(scaling->grad_scale, "grad_scale", &group->grad_scale, error);
+    if (!status && scaling->found_inf)
+        status = read_scale(scaling->found_inf, "found_inf", &found_inf, error);
+    group->skip = found_inf == 1;
+    return status;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
+
+bool step_buffers_mixed(const step_group *group, sgd_dtype dtype)
+{
+    bool with = false, without = false;
+    for (size_t i = 0; i < group->count; i++) {
+        const step_item *item = &group->items[i];
+        if (item->active && (dtype == SGD_DTYPE_COUNT || item->param.dtype == dtype)) {
+            with |= !item->first;
+            without |= item->first;
+        }
+    }
+    return with && without;
+}
+
+sgd_status step_prepare(const sgd_config *config, const sgd_options *options, sgd_item *items, size_t count,
+                        const sgd_scaling *scaling, step_item *prepared, step_group *out, sgd_error *error)
+{
+    step_group group = {.config = config,
+                        .path = sgd_options_path(options, config->backend),
+                        .momentum_is_tensor = options->momentum_tensor.tensor != NULL,
+                        .items = prepared,
+                        .count = count};
+    sgd_status status = read_scaling(scaling, &group, error);
+    if (!status)
+        status = options_resolve(options, group.path, &group.hyper, error);
+    for (size_t i = 0; i < count && !status; i++) {
+        prepared[i] = (step_item){.from = &items[i]};
+        status = prepare_item(&group, i, &prepared[i], error);
+    }
+    for (size_t i = 0; i < count && !status; i++)
+        status = check_item(&group, &prepared[i], i, error);
+    if (!status && group.path == SGD_FUSED)
+        status = check_fused_buffers(&group, error);
+    if (!status)
+        *out = group;
+    return status;
+}
