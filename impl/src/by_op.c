@@ -111,6 +111,22 @@ static sgd_status run_strided(const walk *walk, by_op_tensor *tensor, operation 
     return status || direct ? status : copy_in_order(walk, item, &it, 0, out, of->out.data, true);
 }
 
+/* addcmul_ of a parameter without dimensions in the wider dtype of the option. */
+static sgd_status run_promoted(const walk *walk, const step_item *item, double scalar, double value, const operands *of)
+{
+    const step_group *group = walk->group;
+    sgd_dtype dtype = item->param.dtype;
+    sgd_dtype wide = number_promote(dtype, value < 0 ? group->lr_type : group->weight_decay_type);
+    _Alignas(16) unsigned char out[16], x[16], y[16];
+    number_convert(dtype, of->x.data, wide, x);
+    number_convert(dtype, of->y.data, wide, y);
+    sgd_operand operand = {.dtype = wide, .numel = 1, .out = out, .x = x, .y = y};
+    sgd_status status = call(walk, ADDCMUL, scalar, value, 1, &operand);
+    if (!status)
+        number_convert(wide, out, dtype, of->out.data);
+    return status;
+}
+
 /* ---- where a gradient goes ---------------------------------------------------------------------------------------------------- */
 
 static place param_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])
@@ -174,7 +190,9 @@ static sgd_status run(walk *walk, size_t begin, size_t end, operation operation,
         const step_item *item = tensor->item;
         int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS];
         operands of = choose(walk, tensor, room);
-        if (item->flat)
+        if (item->promotes && operation == ADDCMUL)
+            status = run_promoted(walk, item, scalar, value, &of);
+        else if (item->flat)
             walk->operands[flat++] = (sgd_operand){.dtype = item->param.dtype, .numel = item->param.numel, .out = of.out.data,
                                                    .x = of.x.data, .y = of.y.data};
         else

@@ -26,7 +26,7 @@ static sgd_status check_backend(const sgd_backend *backend, sgd_schedule schedul
                              backend->struct_size, backend->abi_version, sizeof(sgd_backend), SGD_BACKEND_ABI_VERSION);
     if (!backend->name || !backend->allocate || !backend->release || !backend->synchronize || !backend->step)
         return sgd_error_set(error, SGD_ERROR_ABI, "backend: name, allocate, release, synchronize and step are required");
-    if (schedule == SGD_SCHEDULE_BY_OP && (!backend->negate || !backend->copy || !backend->axpy || !backend->scale))
+    if (schedule == SGD_SCHEDULE_BY_OP && (!backend->negate || !backend->copy || !backend->axpy || !backend->scale || !backend->addcmul))
         return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s takes whole steps only, not the schedule by_op",
                              backend->name);
     return SGD_OK;

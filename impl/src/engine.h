@@ -44,6 +44,12 @@ const int64_t *tensor_view_strides(const tensor_view *view, int64_t room[LAYOUT_
 /* Reads the value of a tensor option: its one element in double. */
 sgd_status number_read(const sgd_tensor_option *option, double *out, sgd_error *error);
 
+/* The dtype in which addcmul_ computes where parameter and option have no dimensions: the wider one of the two. */
+sgd_dtype number_promote(sgd_dtype dtype, DLDataType option);
+
+/* One element from one dtype to another of as many parts, rounded to nearest. */
+void number_convert(sgd_dtype from, const void *in, sgd_dtype to, void *out);
+
 /* Options with their tensors read, as the path takes them. */
 sgd_status options_resolve(const sgd_options *options, sgd_path path, sgd_hyper *out, sgd_error *error);
 
@@ -61,6 +67,7 @@ typedef struct step_item {
     bool first;      /* no buffer yet */
     bool flat;       /* param, gradient and buffer fill their memory in one common order */
     bool write_grad; /* PyTorch writes p.grad */
+    bool promotes;   /* without dimensions, beside an option of a wider dtype: addcmul_ computes in that */
 } step_item;
 
 /* A param group, checked and ready to run. */
@@ -69,6 +76,7 @@ typedef struct step_group {
     size_t number; /* of the group, for messages */
     sgd_path path;
     sgd_hyper hyper;
+    DLDataType lr_type, weight_decay_type; /* of their tensors, where hyper says addcmul */
     bool momentum_is_tensor; /* foreach then multiplies by it unrounded, as the for-loop does */
     bool skip;               /* found_inf */
     float grad_scale;        /* hyper.grad_scale points here once the group runs */

@@ -76,6 +76,74 @@ sgd_status number_read(const sgd_tensor_option *option, double *out, sgd_error *
                                          tensor->dtype.code, tensor->dtype.bits);
 }
 
+/* ---- promotion ---------------------------------------------------------------------------------------------------------- */
+
+/* c10::promoteTypes of a tensor's dtype and an option's, both without dimensions. */
+sgd_dtype number_promote(sgd_dtype dtype, DLDataType option)
+{
+    bool complex = dtype == SGD_C64 || dtype == SGD_C128;
+    bool is_float = option.code == kDLFloat || option.code == kDLBfloat;
+    if (is_float && option.bits == 64)
+        return complex ? SGD_C128 : SGD_F64;
+    bool half = dtype == SGD_F16 || dtype == SGD_BF16;
+    bool same = (option.code == kDLBfloat) == (dtype == SGD_BF16);
+    return half && is_float && (option.bits == 32 || !same) ? SGD_F32 : dtype;
+}
+
+/* To nearest, ties to even, from a value that a double holds exactly. */
+static uint16_t narrow_16(double value, int mantissa_bits, int bias)
+{
+    uint16_t sign = signbit(value) ? 0x8000 : 0, infinity = (uint16_t)(0x7FFF & ~((1 << mantissa_bits) - 1));
+    double magnitude = fabs(value);
+    if (isnan(value))
+        return sign | infinity | (uint16_t)(1 << (mantissa_bits - 1));
+    int exponent = magnitude > 0 && isfinite(magnitude) ? ilogb(magnitude) : 0;
+    if (exponent < 1 - bias)
+        exponent = 1 - bias;
+    /* The biased exponent and the mantissa are one integer; rounding up may carry from one into the other. */
+    double scaled = nearbyint(ldexp(magnitude, mantissa_bits - exponent));
+    double joined = scaled + (double)(exponent + bias - 1) * (1 << mantissa_bits);
+    return sign | (joined < infinity ? (uint16_t)joined : infinity);
+}
+
+/* The parts of an element: one, or two of a complex number. */
+static int parts_of(sgd_dtype dtype) { return dtype == SGD_C64 || dtype == SGD_C128 ? 2 : 1; }
+
+static double part_read(sgd_dtype dtype, const void *element, int part)
+{
+    uint16_t half;
+    float single;
+    double wide;
+    switch (dtype) {
+    case SGD_F16:
+    case SGD_BF16:
+        memcpy(&half, element, sizeof half);
+        return dtype == SGD_F16 ? half_value(half) : bfloat_value(half);
+    case SGD_F32:
+    case SGD_C64: memcpy(&single, (const char *)element + part * (int)sizeof single, sizeof single); return single;
+    default: memcpy(&wide, (const char *)element + part * (int)sizeof wide, sizeof wide); return wide;
+    }
+}
+
+static void part_write(sgd_dtype dtype, void *element, int part, double value)
+{
+    float single = (float)value; /* a double, too, becomes 16 bits by way of float */
+    uint16_t half = dtype == SGD_F16 ? narrow_16(single, 10, 15) : narrow_16(single, 7, 127);
+    switch (dtype) {
+    case SGD_F16:
+    case SGD_BF16: memcpy(element, &half, sizeof half); break;
+    case SGD_F32:
+    case SGD_C64: memcpy((char *)element + part * (int)sizeof single, &single, sizeof single); break;
+    default: memcpy((char *)element + part * (int)sizeof value, &value, sizeof value);
+    }
+}
+
+void number_convert(sgd_dtype from, const void *in, sgd_dtype to, void *out)
+{
+    for (int part = 0; part < parts_of(from); part++)
+        part_write(to, out, part, part_read(from, in, part));
+}
+
 /* ---- what each path makes of a tensor ------------------------------------------------------------------------------------ */
 
 #define NOT_A_NUMBER "%s(): argument 'alpha' must be Number, not Tensor"

@@ -62,6 +62,8 @@ static bool is_flat(const step_item *item)
                                                 item->buffer.data ? tensor_view_strides(&item->buffer, room[2]) : NULL}});
 }
 
+static bool promotes(sgd_dtype dtype, DLDataType option) { return number_promote(dtype, option) != dtype; }
+
 static sgd_status prepare_dense(const step_group *group, size_t index, step_item *item, sgd_error *error)
 {
     const sgd_backend *backend = group->config->backend;
@@ -81,6 +83,9 @@ static sgd_status prepare_dense(const step_group *group, size_t index, step_item
             status = check_writable(&item->buffer, error);
     }
     item->first = !from->has_buffer;
+    item->promotes = item->param.ndim == 0 &&
+                     ((group->hyper.lr_addcmul && promotes(item->param.dtype, group->lr_type)) ||
+                      (group->hyper.weight_decay_addcmul && promotes(item->param.dtype, group->weight_decay_type)));
     if (!status)
         item->flat = is_flat(item);
     return status;
@@ -128,7 +133,7 @@ static sgd_status check_layout(const step_group *group, const step_item *item, s
 {
     const sgd_backend *backend = group->config->backend;
     bool by_op = backend->negate && backend->copy && backend->axpy && backend->scale && backend->addcmul;
-    if (item->flat || (backend->copy_strided && by_op))
+    if ((item->flat && !item->promotes) || (backend->copy_strided && by_op))
         return SGD_OK;
     return sgd_error_set(error, SGD_ERROR_LAYOUT, "parameter %zu, its gradient or buffer is not contiguous, which backend %s "
                          "does not take", index, backend->name);
@@ -283,6 +288,10 @@ sgd_status step_prepare(const sgd_config *config, const sgd_options *options, sg
     sgd_status status = read_scaling(scaling, &group, error);
     if (!status)
         status = options_resolve(options, group.path, &group.hyper, error);
+    if (!status && group.hyper.lr_addcmul)
+        group.lr_type = options->lr_tensor.tensor->dtype;
+    if (!status && group.hyper.weight_decay_addcmul)
+        group.weight_decay_type = options->weight_decay_tensor.tensor->dtype;
     for (size_t i = 0; i < count && !status; i++) {
         prepared[i] = (step_item){.from = &items[i]};
         status = prepare_item(&group, i, &prepared[i], error);

@@ -31,7 +31,7 @@ static way way_of(const step_group *group, const step_item *item)
     bool position_decides = item->param.dtype != SGD_F64 && item->param.dtype != SGD_F32;
     if (group->path == SGD_FUSED)
         return item->flat || walks_storage(group) ? WAY_DIRECT : WAY_GATHERED;
-    if (group->config->schedule == SGD_SCHEDULE_BY_OP || (!item->flat && position_decides))
+    if (group->config->schedule == SGD_SCHEDULE_BY_OP || (!item->flat && position_decides) || item->promotes)
         return WAY_BY_OP;
     return item->flat ? WAY_DIRECT : WAY_GATHERED;
 }

@@ -68,6 +68,23 @@ class Tensor(ctypes.Structure):
     ]
 
 
+class Item(ctypes.Structure):
+    """sgd_item of functional.h."""
+
+    _fields_ = [
+        ("param", ctypes.c_void_p),
+        ("grad", ctypes.c_void_p),
+        ("buffer", ctypes.c_void_p),
+        ("has_buffer", ctypes.c_bool),
+        ("sparse_grad", ctypes.c_void_p),
+        ("sparse_buffer", ctypes.c_void_p),
+    ]
+
+
+class Scaling(ctypes.Structure):
+    _fields_ = [("grad_scale", ctypes.c_void_p), ("found_inf", ctypes.c_void_p)]
+
+
 class Error(ctypes.Structure):
     _fields_ = [("status", ctypes.c_int), ("message", ctypes.c_char * 512)]
 
