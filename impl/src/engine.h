@@ -28,6 +28,7 @@ typedef struct tensor_view {
     int32_t ndim;
     const int64_t *shape;   /* the descriptor's */
     const int64_t *strides; /* the descriptor's; NULL: contiguous */
+    bool contiguous;
 } tensor_view;
 
 /* Checks a descriptor for the backend's device; `what` and `index` name the tensor in the message ("parameter 3"). */

@@ -65,6 +65,8 @@ static bool is_channels_last(int32_t ndim, const int64_t *shape, const int64_t *
 static bool is_dense(int32_t ndim, const int64_t *shape, const int64_t *strides)
 {
     int32_t order[LAYOUT_DIMS], count = 0;
+    if (numel_of(ndim, shape) == 0)
+        return true;
     for (int32_t d = 0; d < ndim; d++) {
         if (shape[d] < 2)
             continue;

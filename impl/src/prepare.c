@@ -52,7 +52,7 @@ static bool writes_grad(const step_group *group)
 
 static bool is_flat(const step_item *item)
 {
-    if (!item->param.strides && !item->grad.strides && (!item->buffer.data || !item->buffer.strides))
+    if (item->param.contiguous && item->grad.contiguous && (!item->buffer.data || item->buffer.contiguous))
         return true;
     int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS];
     return layout_is_flat(&(layout){.ndim = item->param.ndim,
@@ -188,7 +188,7 @@ static sgd_status check_fused_buffers(const step_group *group, sgd_error *error)
 static sgd_status check_storage(const step_group *group, const tensor_view *view, const char *what, size_t index,
                                 sgd_error *error)
 {
-    if (group->config->defects == SGD_DEFECTS_FIX || !view->strides)
+    if (group->config->defects == SGD_DEFECTS_FIX || view->contiguous)
         return SGD_OK;
     size_t span = view->numel > 0;
     for (int32_t d = 0; d < view->ndim && span; d++)

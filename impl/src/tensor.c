@@ -78,8 +78,8 @@ sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend,
                              element_size);
     view.ndim = tensor->ndim;
     view.shape = tensor->shape;
-    bool contiguous = !tensor->strides || layout_is_contiguous(view.ndim, view.shape, tensor->strides);
-    view.strides = contiguous ? NULL : tensor->strides;
+    view.strides = tensor->strides;
+    view.contiguous = !tensor->strides || layout_is_contiguous(view.ndim, view.shape, tensor->strides);
     *out = view;
     return SGD_OK;
 }
