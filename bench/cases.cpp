@@ -30,11 +30,11 @@ std::vector<Case> cases_select(const std::vector<ShapeSet> &sets, const std::vec
 {
     std::vector<Case> cases;
     for (const ShapeSet &set : sets)
-        for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
+        for (sgd_dtype dtype : {SGD_F64, SGD_F32, SGD_F16, SGD_BF16})
             for (unsigned count : threads)
                 for (int path = 0; path < SGD_PATH_COUNT; path++)
                     for (sgd_schedule schedule : schedules_of(static_cast<sgd_path>(path))) {
-                        Case one{static_cast<sgd_path>(path), schedule, static_cast<sgd_dtype>(dtype), &set, count};
+                        Case one{static_cast<sgd_path>(path), schedule, dtype, &set, count};
                         if (matches(one.name(), filters))
                             cases.push_back(one);
                     }

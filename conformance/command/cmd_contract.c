@@ -181,7 +181,8 @@ static size_t show_cells(const char *glob, json_t *list)
                 char name[NAME_SIZE];
                 which = (cell){(sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype};
                 cell_name(which, name);
-                if (fnmatch(glob, name, 0) != 0)
+                if (!sgd_rulebook_has(sgd_rulebook_torch(), which.contract, which.path, which.dtype) ||
+                    fnmatch(glob, name, 0) != 0)
                     continue;
                 shown++;
                 if (list)

@@ -58,6 +58,7 @@ const char *known_bad_description(known_bad_id id) { return descriptions[id].wha
 struct known_bad {
     sgd_backend backend;
     sgd_claim claims[SGD_CONTRACT_COUNT * SGD_PATH_COUNT * SGD_DTYPE_COUNT];
+    size_t claim_count;
     sgd_oracle *oracle;
     sgd_rulebook book;
     size_t rule_count;
@@ -193,9 +194,12 @@ static sgd_status bad_step(void *context, const sgd_arithmetic *arithmetic, cons
 
 static void claim_everything(known_bad *bad)
 {
-    for (size_t i = 0; i < COUNT(bad->claims); i++)
-        bad->claims[i] = (sgd_claim){(sgd_contract)(i / SGD_DTYPE_COUNT / SGD_PATH_COUNT),
-                                     (sgd_path)(i / SGD_DTYPE_COUNT % SGD_PATH_COUNT), (sgd_dtype)(i % SGD_DTYPE_COUNT)};
+    for (size_t i = 0; i < COUNT(bad->claims); i++) {
+        sgd_claim claim = {(sgd_contract)(i / SGD_DTYPE_COUNT / SGD_PATH_COUNT),
+                           (sgd_path)(i / SGD_DTYPE_COUNT % SGD_PATH_COUNT), (sgd_dtype)(i % SGD_DTYPE_COUNT)};
+        if (sgd_rulebook_has(&bad->book, claim.contract, claim.path, claim.dtype))
+            bad->claims[bad->claim_count++] = claim;
+    }
 }
 
 known_bad *known_bad_create(known_bad_id id, char *message, size_t message_size)
@@ -218,7 +222,7 @@ known_bad *known_bad_create(known_bad_id id, char *message, size_t message_size)
                                  .context = bad,
                                  .dl_device = 1, /* DLPack's kDLCPU */
                                  .claims = bad->claims,
-                                 .claim_count = COUNT(bad->claims),
+                                 .claim_count = bad->claim_count,
                                  .allocate = bad_allocate,
                                  .release = bad_release,
                                  .synchronize = bad_synchronize,

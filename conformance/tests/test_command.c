@@ -310,8 +310,12 @@ static void the_contract_is_printed_for_people_and_programs(void **state)
     assert_int_equal(command("contract --json"), 0);
     json_t *root = json_loads(output, 0, NULL);
     assert_non_null(root);
-    assert_int_equal(json_array_size(json_object_get(root, "contracts")),
-                     SGD_CONTRACT_COUNT * SGD_PATH_COUNT * SGD_DTYPE_COUNT);
+    size_t cells = 0;
+    for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
+        for (int path = 0; path < SGD_PATH_COUNT; path++)
+            for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
+                cells += sgd_rulebook_has(sgd_rulebook_torch(), (sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype);
+    assert_int_equal(json_array_size(json_object_get(root, "contracts")), cells);
     json_decref(root);
 }
 

@@ -370,8 +370,9 @@ static void the_ledger_and_the_contract_name_the_same_cells(void **state)
             for (int d = 0; d < SGD_DTYPE_COUNT; d++) {
                 const ledger_defect *defect =
                     ledger_find(conform_suite_ledger(suite), (sgd_contract)c, (sgd_path)p, (sgd_dtype)d);
-                const char *id = sgd_rulebook_width(sgd_rulebook_torch(), (sgd_path)p, (sgd_dtype)d)->defect;
-                assert_string_equal(defect ? defect->id : "", id ? id : "");
+                const sgd_width *width = sgd_rulebook_width(sgd_rulebook_torch(), (sgd_path)p, (sgd_dtype)d);
+                const char *id = width && width->defect ? width->defect : "";
+                assert_string_equal(defect ? defect->id : "", id);
             }
 }
 

@@ -217,7 +217,7 @@ static void numbers_out_of_range_are_refused(void **state)
 {
     vectors *made = ((fixture *)*state)->made;
     ASSERT_REFUSED_WITH(made->array.kind[0], 3, "array/kind[0]: 3 is no kind");
-    ASSERT_REFUSED_WITH(made->array.dtype[0], 4, "array/dtype[0]: 4 is no dtype");
+    ASSERT_REFUSED_WITH(made->array.dtype[0], SGD_DTYPE_COUNT, "array/dtype[0]: 6 is no dtype");
     ASSERT_REFUSED_WITH(made->array.numel[0], UINT64_MAX, "array/numel[0]");
     ASSERT_REFUSED_WITH(made->array.numel[0], 10, "array of another size");
     ASSERT_REFUSED_WITH(made->array.where[0], UINT64_MAX, "array/where[0]");

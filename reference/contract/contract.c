@@ -125,6 +125,12 @@ const sgd_rule *sgd_rulebook_rule(const sgd_rulebook *book, sgd_contract contrac
     return NULL;
 }
 
+bool sgd_rulebook_has(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype)
+{
+    return sgd_rulebook_rule(book, contract, path, dtype, SGD_SEGMENT_TAIL, SGD_STAGE_PARAM) &&
+           sgd_rulebook_width(book, path, dtype);
+}
+
 const sgd_width *sgd_rulebook_width(const sgd_rulebook *book, sgd_path path, sgd_dtype dtype)
 {
     for (const sgd_width *width = book->widths; width < book->widths + book->width_count; width++)

@@ -123,6 +123,9 @@ typedef struct sgd_rulebook {
 /* The rules as PyTorch has them; lives as long as the program. */
 SGD_API const sgd_rulebook *sgd_rulebook_torch(void);
 
+/* Whether PyTorch has this path for this dtype at all: fused has no complex rules, for torch._fused_sgd_ refuses them. */
+SGD_API bool sgd_rulebook_has(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype);
+
 /* The line that holds for one cell, NULL where there is none (that stage then does not exist there).  `segment` is BODY
  * or TAIL. */
 SGD_API const sgd_rule *sgd_rulebook_rule(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype,

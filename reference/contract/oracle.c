@@ -320,6 +320,8 @@ bool sgd_oracle_step(const sgd_oracle *oracle, const sgd_oracle_options *options
         if (!tensors[i].grad)
             continue;
         sgd_dtype dtype = tensors[i].dtype;
+        if (!sgd_rulebook_has(oracle->book, options->contract, options->path, dtype))
+            return false;
         tensor_step step = {
             .oracle = oracle,
             .options = options,

@@ -31,12 +31,22 @@ static void every_cell_has_exactly_one_rule_per_stage(void **state)
             for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
                 for (int segment = SGD_SEGMENT_BODY; segment <= SGD_SEGMENT_TAIL; segment++)
                     for (int stage = 0; stage < SGD_STAGE_COUNT; stage++) {
+                        bool exists = sgd_rulebook_has(book, (sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype);
                         unsigned found = matches(book, contract, path, dtype, segment, stage);
-                        if (found > 1 || (needed(stage) && found == 0))
+                        if (found > 1 || (exists ? needed(stage) && found == 0 : found > 0))
                             fail_msg("%s/%s/%s %s %s: %u rules", sgd_contract_name((sgd_contract)contract),
                                      sgd_path_name((sgd_path)path), sgd_dtype_name((sgd_dtype)dtype),
                                      sgd_segment_name((sgd_segment)segment), sgd_stage_name((sgd_stage)stage), found);
                     }
+}
+
+static void every_real_cell_exists(void **state)
+{
+    (void)state;
+    for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
+        for (int path = 0; path < SGD_PATH_COUNT; path++)
+            for (int dtype = SGD_F64; dtype <= SGD_BF16; dtype++)
+                assert_true(sgd_rulebook_has(sgd_rulebook_torch(), (sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype));
 }
 
 static void every_16_bit_cell_says_what_becomes_of_a_nan(void **state)
@@ -55,7 +65,7 @@ static void nan_payloads_are_promised_where_they_were_measured(void **state)
     (void)state;
     const sgd_rulebook *book = sgd_rulebook_torch();
     for (int path = 0; path < SGD_PATH_COUNT; path++)
-        for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++) {
+        for (int dtype = SGD_F64; dtype <= SGD_BF16; dtype++) {
             assert_int_equal(sgd_rulebook_nan(book, SGD_TORCH_2_13_CPU_FMA, path, dtype), SGD_NAN_EXACT);
             bool open = path == SGD_FUSED && dtype != SGD_BF16; /* R makes one constant of every bf16 NaN */
             assert_int_equal(sgd_rulebook_nan(book, SGD_TORCH_2_13_CPU_BASE, path, dtype),
@@ -120,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_has_exactly_one_rule_per_stage),
+        cmocka_unit_test(every_real_cell_exists),
         cmocka_unit_test(every_16_bit_cell_says_what_becomes_of_a_nan),
         cmocka_unit_test(nan_payloads_are_promised_where_they_were_measured),
         cmocka_unit_test(names_read_back_as_what_they_name),
