@@ -306,6 +306,11 @@ static bool buffers_mixed(const sgd_oracle_tensor *tensors, size_t count, sgd_dt
 bool sgd_oracle_step(const sgd_oracle *oracle, const sgd_oracle_options *options, sgd_oracle_tensor *tensors, size_t count)
 {
     bool momentum = options->momentum != 0;
+    for (size_t i = 0; i < count; i++)
+        if (tensors[i].layout)
+            return false;
+    if (options->lr_addcmul || options->weight_decay_addcmul || options->momentum_is_tensor || options->has_grad_scale)
+        return false;
     if (options->path == SGD_FUSED && momentum && buffers_mixed(tensors, count, SGD_DTYPE_COUNT))
         return false;
 
