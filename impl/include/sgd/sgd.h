@@ -7,7 +7,14 @@
  *   options.h     lr, momentum, ...; schedule, threads, backend
  *   sparse.h      COO gradients
  *   functional.h  one step over tensors whose state the caller keeps
- *   optimizer.h   create, step, state
+ *   optimizer.h   create, step, momentum buffers: all that a training loop needs
+ *   value.h       dicts of small values
+ *   groups.h      param groups in full: defaults, names, foreign keys, warnings
+ *   stepping.h    closures, sparse gradients, gradient scaling; zero_grad
+ *   state.h       state, state_dict, load_state_dict
+ *   hooks.h       before and after a step, a save, a load
+ *   state_file.h  state dicts in HDF5 files (a library of its own: sgd_state_file)
+ *   host.h        PyTorch's words for what only a binding can see
  *
  *     sgd_options options = sgd_options_default();
  *     options.lr = 0.1;
@@ -21,8 +28,8 @@
 #ifndef SGD_SGD_H
 #define SGD_SGD_H
 
-#include "functional.h"
-#include "optimizer.h"
+#include "hooks.h"
+#include "host.h"
 
 #define SGD_VERSION "0.1.0"
 
