@@ -117,6 +117,23 @@ static void open_rules(case_data *data, const ledger *ledger)
     }
 }
 
+static bool has_sparse(const vectors *v, size_t problem)
+{
+    size_t begin = vectors_tensor_begin(v, problem), count = vectors_tensor_count(v, problem);
+    for (size_t t = begin; t < begin + count; t++)
+        for (size_t s = 0; s < v->problem.steps[problem]; s++)
+            if (v->grad.sparse[v->tensor.grad_begin[t] + s] != VECTORS_NONE)
+                return true;
+    return false;
+}
+
+const char *case_unjudged(const vectors *file, size_t row)
+{
+    if (vectors_contract(file, row) == SGD_CONTRACT_COUNT)
+        return "no contract is written down";
+    return has_sparse(file, file->cases.problem[row]) ? "the oracle has no sparse gradients" : NULL;
+}
+
 bool case_open(case_data *data, const vectors *file, size_t row, const sgd_oracle *oracle, const ledger *ledger)
 {
     size_t problem = file->cases.problem[row];

@@ -32,6 +32,9 @@ typedef struct case_data {
     size_t generated_count, generated_room;
 } case_data;
 
+/* Why nobody can judge a case yet; NULL where somebody can. */
+const char *case_unjudged(const vectors *file, size_t row);
+
 /* False where memory ran out; close it in either case. */
 bool case_open(case_data *data, const vectors *file, size_t row, const sgd_oracle *oracle, const ledger *ledger);
 void case_close(case_data *data);

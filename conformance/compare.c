@@ -19,6 +19,13 @@ static uint64_t ones(int count) { return ((uint64_t)1 << count) - 1; }
 
 static uint64_t exponent_field(format f, uint64_t bits) { return bits >> f.mantissa & ones(f.exponent); }
 
+size_t dtype_parts(sgd_dtype dtype) { return dtype == SGD_C64 || dtype == SGD_C128 ? 2 : 1; }
+
+sgd_dtype dtype_part(sgd_dtype dtype)
+{
+    return dtype == SGD_C64 ? SGD_F32 : dtype == SGD_C128 ? SGD_F64 : dtype;
+}
+
 uint64_t element_bits(sgd_dtype dtype, const void *elements, size_t index)
 {
     switch (sgd_dtype_size(dtype)) {
@@ -36,27 +43,42 @@ bool bits_are_nan(sgd_dtype dtype, uint64_t bits)
 
 static bool both_nan(sgd_dtype dtype, uint64_t a, uint64_t b) { return bits_are_nan(dtype, a) && bits_are_nan(dtype, b); }
 
+/* One element's numbers, of real dtype `part`, of which the first is number `at`. */
+static void compare_element(sgd_dtype part, size_t parts, size_t at, const void *expected, const void *actual, sgd_nan nan,
+                            comparison *into)
+{
+    bool payload = false;
+    for (size_t k = 0; k < parts; k++) {
+        uint64_t wanted = element_bits(part, expected, at + k), got = element_bits(part, actual, at + k);
+        if (wanted == got)
+            continue;
+        if (nan == SGD_NAN_CLASS && both_nan(part, wanted, got)) {
+            payload = true;
+            continue;
+        }
+        if (!into->different++) {
+            into->first = at / parts;
+            into->part = k;
+        }
+        return;
+    }
+    into->nan_payload += payload;
+}
+
 comparison compare_arrays(sgd_dtype dtype, size_t numel, const void *expected, const void *actual,
                           const uint8_t *undefined, sgd_nan nan)
 {
     comparison result = {0};
+    size_t parts = dtype_parts(dtype);
     if (!numel || (!undefined && memcmp(expected, actual, numel * sgd_dtype_size(dtype)) == 0))
         return result;
     for (size_t i = 0; i < numel; i++) {
-        if (undefined && undefined[i]) {
-            if (undefined[i] & SGD_UNDEFINED_CHANCE)
-                result.masked_chance++;
-            else
-                result.masked_open_nan++;
-            continue;
-        }
-        uint64_t wanted = element_bits(dtype, expected, i), got = element_bits(dtype, actual, i);
-        if (wanted == got)
-            continue;
-        if (nan == SGD_NAN_CLASS && both_nan(dtype, wanted, got))
-            result.nan_payload++;
-        else if (!result.different++)
-            result.first = i;
+        if (!undefined || !undefined[i])
+            compare_element(dtype_part(dtype), parts, i * parts, expected, actual, nan, &result);
+        else if (undefined[i] & SGD_UNDEFINED_CHANCE)
+            result.masked_chance++;
+        else
+            result.masked_open_nan++;
     }
     return result;
 }

@@ -47,9 +47,11 @@ static void judge_elements(judgement *into, const judged *what, const expected_a
     at.kind = DIFFERENCE_BITS;
     at.count = result.different;
     at.index = result.first;
+    at.part = result.part;
     at.segment = segment_of(what, at.tensor, at.index);
-    at.expected = element_bits(at.dtype, wanted->elements, at.index);
-    at.actual = element_bits(at.dtype, actual, at.index);
+    size_t number = at.index * dtype_parts(at.dtype) + at.part;
+    at.expected = element_bits(dtype_part(at.dtype), wanted->elements, number);
+    at.actual = element_bits(dtype_part(at.dtype), actual, number);
     different(into, at);
 }
 

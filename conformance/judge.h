@@ -27,8 +27,9 @@ typedef struct difference {
     case_array array;
     sgd_dtype dtype;
     size_t numel, count, index; /* count elements of numel differ, the first is index (BITS) */
+    size_t part;                /* which of its numbers, 1 for an imaginary part (BITS)       */
     sgd_segment segment;        /* of that element (BITS)                                     */
-    uint64_t expected, actual;  /* bits (BITS) or hashes (HASH)                               */
+    uint64_t expected, actual;  /* bits of that number (BITS) or hashes (HASH)                */
     char message[160];          /* the implementation's (STATUS)                              */
 } difference;
 

@@ -32,9 +32,14 @@ static void add_up(const conform_suite *suite, conform_results *results)
     for (size_t i = 0; i < results->case_count; i++) {
         const conform_case_result *result = &results->cases[i];
         conform_case chosen = suite->cases[i];
+        if (result->unjudged) {
+            results->unjudged++;
+            continue;
+        }
         add_to_cell(&results->cells[vectors_contract(chosen.file, chosen.row)][chosen.file->cases.path[chosen.row]]
                                    [vectors_dtype(chosen.file, chosen.row)],
                     result);
+        add_to_cell(&results->features[vectors_feature_of(chosen.file, chosen.row)], result);
         add_to_cell(&results->total, result);
         results->runs += result->runs;
         if (result->defect)

@@ -7,7 +7,8 @@
  *     bool accepted = results && conform_accepted(results);
  *
  * Per case: the oracle against torch, then every subject against torch.  In the cells of a known defect a subject with
- * SGD_DEFECTS_REPRODUCE has to match torch, one with SGD_DEFECTS_FIX the specification.  Nothing here prints.
+ * SGD_DEFECTS_REPRODUCE has to match torch, one with SGD_DEFECTS_FIX the specification.  Cases that nobody can judge, since
+ * their contract is not written down, are counted apart.  Nothing here prints.
  */
 #ifndef CONFORM_RUN_H
 #define CONFORM_RUN_H
@@ -59,6 +60,7 @@ typedef struct conform_failure {
 } conform_failure;
 
 typedef struct conform_case_result {
+    const char *unjudged;        /* why nobody can judge the case, so that all else says nothing; or NULL */
     conform_verdict oracle;      /* against torch */
     conform_verdict library;     /* the worst of all subjects, each against what it has to match */
     const ledger_defect *defect; /* known in this case, or NULL */
@@ -96,7 +98,9 @@ typedef struct conform_results {
     size_t case_count;
     conform_case_result *cases; /* as selected */
     conform_cell cells[SGD_CONTRACT_COUNT][SGD_PATH_COUNT][SGD_DTYPE_COUNT + 1]; /* last: mixed dtypes */
+    conform_cell features[VECTORS_FEATURE_COUNT];
     conform_cell total;
+    size_t unjudged; /* cases that are in none of these cells */
     conform_defect_tally *defects; /* one for each of the ledger's */
     size_t runs;                   /* of subjects, over all cases */
 } conform_results;
@@ -113,7 +117,7 @@ conform_results *conform_run(const conform_suite *suite, const conform_subject *
                              const conform_progress *progress, conform_error *error);
 void conform_results_free(conform_results *results); /* takes NULL */
 
-/* At least one case ran, and none failed.  (conform_run refuses to run without a subject, and the first always runs.) */
+/* At least one case was judged, and none failed.  (conform_run refuses to run without a subject, and the first always runs.) */
 bool conform_accepted(const conform_results *results);
 
 #endif

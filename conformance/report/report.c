@@ -19,6 +19,11 @@ const char *array_name(case_array array)
     return names[array];
 }
 
+const char *part_name(const difference *what)
+{
+    return dtype_parts(what->dtype) == 1 ? "" : what->part ? ".imag" : ".real";
+}
+
 const char *defects_name(sgd_defects defects) { return defects == SGD_DEFECTS_FIX ? "fix" : "reproduce"; }
 
 const char *match_text(conform_match match)
@@ -45,8 +50,9 @@ void failure_who(const conform_failure *failure, char *who)
 static void print_bits(const difference *what, const char *label, uint64_t bits, const char *indent, FILE *out)
 {
     char value[ELEMENT_TEXT_SIZE];
-    element_text(what->dtype, bits, value);
-    fprintf(out, "%s  %-8s  0x%0*" PRIX64 "  %s\n", indent, label, (int)(2 * sgd_dtype_size(what->dtype)), bits, value);
+    sgd_dtype dtype = dtype_part(what->dtype);
+    element_text(dtype, bits, value);
+    fprintf(out, "%s  %-8s  0x%0*" PRIX64 "  %s\n", indent, label, (int)(2 * sgd_dtype_size(dtype)), bits, value);
 }
 
 static void print_difference(const difference *what, const char *indent, FILE *out)
@@ -55,7 +61,8 @@ static void print_difference(const difference *what, const char *indent, FILE *o
     switch (what->kind) {
     case DIFFERENCE_BITS:
         fprintf(out, "%zu of %zu elements differ\n", what->count, what->numel);
-        fprintf(out, "%s  first     [%zu], segment %s\n", indent, what->index, sgd_segment_name(what->segment));
+        fprintf(out, "%s  first     [%zu]%s, segment %s\n", indent, what->index, part_name(what),
+                sgd_segment_name(what->segment));
         print_bits(what, "expected", what->expected, indent, out);
         print_bits(what, "actual", what->actual, indent, out);
         break;
@@ -128,6 +135,37 @@ void failure_print(const report *from, size_t case_number, const conform_failure
 }
 
 /* ---- the run ------------------------------------------------------------------------------------------------------- */
+
+static bool same_unjudged(const report *from, size_t number, const unjudged_cases *which)
+{
+    char contract[VECTORS_CONTRACT_SIZE];
+    conform_case its = conform_suite_case(from->suite, number);
+    if (from->results->cases[number].unjudged != which->reason)
+        return false;
+    vectors_contract_name(its.file, its.row, contract);
+    return strcmp(contract, which->contract) == 0;
+}
+
+void report_unjudged(const report *from, void (*print)(void *context, const unjudged_cases *which), void *context)
+{
+    const conform_results *results = from->results;
+    size_t told = 0;
+    for (size_t i = 0; told < results->unjudged && i < results->case_count; i++) {
+        unjudged_cases which = {.reason = results->cases[i].unjudged};
+        if (!which.reason)
+            continue;
+        conform_case its = conform_suite_case(from->suite, i);
+        vectors_contract_name(its.file, its.row, which.contract);
+        size_t first = 0;
+        while (!same_unjudged(from, first, &which))
+            first++;
+        for (size_t k = i; first == i && k < results->case_count; k++)
+            which.cases += same_unjudged(from, k, &which);
+        if (which.cases)
+            print(context, &which);
+        told += which.cases;
+    }
+}
 
 const char *report_torch_version(const report *from)
 {

@@ -28,6 +28,9 @@ const char *difference_name(difference_kind kind);
 const char *array_name(case_array array);
 const char *defects_name(sgd_defects defects);
 
+/* ".imag": which number of an element differs; "" where it has one. */
+const char *part_name(const difference *what);
+
 /* "matches the specification" */
 const char *match_text(conform_match match);
 
@@ -41,6 +44,14 @@ void failure_print(const report *from, size_t case_number, const conform_failure
 
 /* That command, a shell's: the program as it was called, SGD_VECTORS before it where that is set. */
 void failure_command(const report *from, size_t case_number, const conform_failure *failure, FILE *out);
+
+/* The cases that nobody could judge, by contract and reason: calls `print` for each of them. */
+typedef struct unjudged_cases {
+    char contract[VECTORS_CONTRACT_SIZE];
+    const char *reason;
+    size_t cases;
+} unjudged_cases;
+void report_unjudged(const report *from, void (*print)(void *context, const unjudged_cases *which), void *context);
 
 /* The torch version that the vectors come from; "several versions" where the files differ. */
 const char *report_torch_version(const report *from);

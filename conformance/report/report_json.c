@@ -84,6 +84,34 @@ static json_t *cells_json(const report *from)
     return list;
 }
 
+static json_t *features_json(const report *from)
+{
+    json_t *list = json_array();
+    for (int feature = 0; feature < VECTORS_FEATURE_COUNT; feature++) {
+        if (!from->results->features[feature].cases)
+            continue;
+        json_t *row = json_pack("{s:s}", "feature", vectors_feature_name((vectors_feature)feature));
+        json_t *counts = cell_json(&from->results->features[feature]);
+        json_object_update(row, counts);
+        json_decref(counts);
+        json_array_append_new(list, row);
+    }
+    return list;
+}
+
+static void append_unjudged(void *list, const unjudged_cases *which)
+{
+    json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "contract", which->contract, "reason", which->reason, "cases",
+                                          size_json(which->cases)));
+}
+
+static json_t *unjudged_json(const report *from)
+{
+    json_t *list = json_array();
+    report_unjudged(from, append_unjudged, list);
+    return list;
+}
+
 static json_t *matches_json(const size_t *matches)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "both", size_json(matches[CONFORM_BOTH]), "torch",
@@ -113,9 +141,11 @@ static json_t *defects_json(const report *from)
 static void add_values(json_t *row, const difference *what)
 {
     char expected[ELEMENT_TEXT_SIZE], actual[ELEMENT_TEXT_SIZE];
-    element_text(what->dtype, what->expected, expected);
-    element_text(what->dtype, what->actual, actual);
+    element_text(dtype_part(what->dtype), what->expected, expected);
+    element_text(dtype_part(what->dtype), what->actual, actual);
     json_object_set_new(row, "index", size_json(what->index));
+    if (*part_name(what))
+        json_object_set_new(row, "part", json_string(part_name(what) + 1));
     json_object_set_new(row, "segment", json_string(sgd_segment_name(what->segment)));
     json_object_set_new(row, "elements", size_json(what->numel));
     json_object_set_new(row, "elements_different", size_json(what->count));
@@ -176,10 +206,11 @@ static json_t *failures_json(const report *from)
 
 bool report_json(const report *from, const char *path, conform_error *error)
 {
-    json_t *root = json_pack("{s:s, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", SCHEMA, "schema_version",
+    json_t *root = json_pack("{s:s, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "schema", SCHEMA, "schema_version",
                              SCHEMA_VERSION, "conforms", conform_accepted(from->results), "environment",
-                             environment_json(from), "vectors", vectors_json(from), "cells", cells_json(from), "totals",
-                             cell_json(&from->results->total), "defects", defects_json(from), "failures",
+                             environment_json(from), "vectors", vectors_json(from), "cells", cells_json(from), "features",
+                             features_json(from), "totals", cell_json(&from->results->total), "not_judged",
+                             unjudged_json(from), "defects", defects_json(from), "failures",
                              failures_json(from));
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);

@@ -1,19 +1,29 @@
-/* report_junit.c - a run for CI servers: a suite for each contract, path and dtype, a test for each case; see report.h. */
+/* report_junit.c - a run for CI servers: a suite for each contract, path, dtype and feature, a test for each case; see report.h. */
 #include <libxml/xmlwriter.h>
 #include <stdlib.h>
 
 #include "output_file.h"
 #include "report.h"
 
-/* Position in the table: contract, path, dtype. */
-typedef struct cell_key {
-    int contract, path, dtype;
-} cell_key;
+/* What a suite is about: a contract, path, dtype and feature; or with contract SGD_CONTRACT_COUNT, what nobody could judge. */
+typedef struct suite_key {
+    int contract, path, dtype, feature;
+} suite_key;
 
-static cell_key key_of(const report *from, size_t number)
+static const suite_key unjudged_key = {.contract = SGD_CONTRACT_COUNT};
+
+static suite_key key_of(const report *from, size_t number)
 {
+    if (from->results->cases[number].unjudged)
+        return unjudged_key;
     conform_case its = conform_suite_case(from->suite, number);
-    return (cell_key){vectors_contract(its.file, its.row), its.file->cases.path[its.row], vectors_dtype(its.file, its.row)};
+    return (suite_key){vectors_contract(its.file, its.row), its.file->cases.path[its.row], vectors_dtype(its.file, its.row),
+                       vectors_feature_of(its.file, its.row)};
+}
+
+static bool same_key(suite_key a, suite_key b)
+{
+    return a.contract == b.contract && a.path == b.path && a.dtype == b.dtype && a.feature == b.feature;
 }
 
 static bool attribute(xmlTextWriter *xml, const char *name, const char *value)
@@ -60,28 +70,59 @@ static bool write_failures(xmlTextWriter *xml, const report *from, size_t number
     return done;
 }
 
+static bool write_skipped(xmlTextWriter *xml, const char *reason)
+{
+    return !reason || (start(xml, "skipped") && attribute(xml, "message", reason) && end(xml));
+}
+
 static bool write_case(xmlTextWriter *xml, const report *from, size_t number, const char *classname)
 {
     char name[VECTORS_NAME_SIZE];
+    const conform_case_result *result = &from->results->cases[number];
     conform_suite_case_name(from->suite, number, name);
     return start(xml, "testcase") && attribute(xml, "classname", classname) && attribute(xml, "name", name) &&
-           (!from->results->cases[number].failure_count || write_failures(xml, from, number)) && end(xml);
+           (!result->failure_count || write_failures(xml, from, number)) && write_skipped(xml, result->unjudged) && end(xml);
 }
 
-static bool write_cell(xmlTextWriter *xml, const report *from, cell_key key, const conform_cell *cell)
+static void suite_name(suite_key key, char *name)
+{
+    if (same_key(key, unjudged_key))
+        snprintf(name, VECTORS_NAME_SIZE, "not judged");
+    else
+        snprintf(name, VECTORS_NAME_SIZE, "%s/%s/%s%s%s", sgd_contract_name((sgd_contract)key.contract),
+                 sgd_path_name((sgd_path)key.path), vectors_dtype_name((sgd_dtype)key.dtype), key.feature ? "/" : "",
+                 key.feature ? vectors_feature_name((vectors_feature)key.feature) : "");
+}
+
+/* Nothing where the suite has no case. */
+static bool write_suite(xmlTextWriter *xml, const report *from, suite_key key)
 {
     char name[VECTORS_NAME_SIZE];
-    snprintf(name, sizeof name, "%s/%s/%s", sgd_contract_name((sgd_contract)key.contract),
-             sgd_path_name((sgd_path)key.path), vectors_dtype_name((sgd_dtype)key.dtype));
-    bool done = start(xml, "testsuite") && attribute(xml, "name", name) && attribute_count(xml, "tests", cell->cases) &&
-                attribute_count(xml, "failures", cell->failed) && attribute_count(xml, "errors", 0) &&
-                attribute_count(xml, "skipped", 0);
-    for (size_t i = 0; done && i < from->results->case_count; i++) {
-        cell_key its = key_of(from, i);
-        if (its.contract == key.contract && its.path == key.path && its.dtype == key.dtype)
+    size_t tests = 0, failures = 0;
+    for (size_t i = 0; i < from->results->case_count; i++)
+        if (same_key(key_of(from, i), key)) {
+            tests++;
+            failures += from->results->cases[i].failure_count > 0;
+        }
+    if (!tests)
+        return true;
+    suite_name(key, name);
+    bool done = start(xml, "testsuite") && attribute(xml, "name", name) && attribute_count(xml, "tests", tests) &&
+                attribute_count(xml, "failures", failures) && attribute_count(xml, "errors", 0) &&
+                attribute_count(xml, "skipped", same_key(key, unjudged_key) ? tests : 0);
+    for (size_t i = 0; done && i < from->results->case_count; i++)
+        if (same_key(key_of(from, i), key))
             done = write_case(xml, from, i, name);
-    }
     return done && end(xml);
+}
+
+/* All features of a cell. */
+static bool write_cell(xmlTextWriter *xml, const report *from, suite_key key)
+{
+    bool done = true;
+    for (key.feature = 0; done && key.feature < VECTORS_FEATURE_COUNT; key.feature++)
+        done = write_suite(xml, from, key);
+    return done;
 }
 
 static bool write_all(xmlTextWriter *xml, const report *from)
@@ -89,16 +130,15 @@ static bool write_all(xmlTextWriter *xml, const report *from)
     const conform_results *results = from->results;
     bool done = xmlTextWriterSetIndent(xml, 1) >= 0 && xmlTextWriterStartDocument(xml, NULL, "UTF-8", NULL) >= 0 &&
                 start(xml, "testsuites") && attribute(xml, "name", "sgd-conform") &&
-                attribute_count(xml, "tests", results->total.cases) &&
+                attribute_count(xml, "tests", results->case_count) &&
                 attribute_count(xml, "failures", results->total.failed);
-    cell_key key;
+    suite_key key;
     for (key.contract = 0; key.contract < SGD_CONTRACT_COUNT; key.contract++)
         for (key.path = 0; key.path < SGD_PATH_COUNT; key.path++)
-            for (key.dtype = 0; key.dtype <= SGD_DTYPE_COUNT; key.dtype++) {
-                const conform_cell *cell = &results->cells[key.contract][key.path][key.dtype];
-                done = done && (!cell->cases || write_cell(xml, from, key, cell));
-            }
-    return done && xmlTextWriterEndDocument(xml) >= 0;
+            for (key.dtype = 0; key.dtype <= SGD_DTYPE_COUNT; key.dtype++)
+                if (done && results->cells[key.contract][key.path][key.dtype].cases)
+                    done = write_cell(xml, from, key);
+    return done && write_suite(xml, from, unjudged_key) && xmlTextWriterEndDocument(xml) >= 0;
 }
 
 bool report_junit(const report *from, const char *path, conform_error *error)

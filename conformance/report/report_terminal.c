@@ -97,6 +97,20 @@ static void print_counts(const terminal *to, const conform_cell *cell)
             count_text(cell->failed, e), cell->failed ? to->plain : "");
 }
 
+/* A line for each feature, where there is more to tell than plain steps. */
+static void print_features(const terminal *to)
+{
+    const conform_results *results = to->from->results;
+    if (results->features[VECTORS_PLAIN].cases == results->total.cases)
+        return;
+    for (int feature = 0; feature < VECTORS_FEATURE_COUNT; feature++)
+        if (results->features[feature].cases) {
+            fprintf(to->out, "feature %-25s", vectors_feature_name((vectors_feature)feature));
+            print_counts(to, &results->features[feature]);
+        }
+    print_rule(to);
+}
+
 static void print_table(const terminal *to)
 {
     const conform_results *results = to->from->results;
@@ -119,6 +133,7 @@ static void print_table(const terminal *to)
         }
     }
     print_rule(to);
+    print_features(to);
     fprintf(to->out, "%-33s", "all");
     print_counts(to, &results->total);
     fputc('\n', to->out);
@@ -175,6 +190,16 @@ static void print_configurations(const terminal *to)
             fprintf(to->out, "%-12s not on this machine, not run\n", sgd_isa_name((sgd_isa)isa));
 }
 
+static void print_unjudged(void *context, const unjudged_cases *which)
+{
+    const terminal *to = context;
+    char text[160], cases[COUNT_SIZE];
+    snprintf(text, sizeof text, "%s case%s of %s: %s", count_text(which->cases, cases), which->cases == 1 ? "" : "s",
+             which->contract, which->reason);
+    fprintf(to->out, "%-12s", "not judged");
+    print_wrapped(to, 12, 13, text);
+}
+
 /* One way of handling a defect: what the library is equal to. */
 static void print_defect_mode(const terminal *to, const conform_defect_tally *tally, sgd_defects defects)
 {
@@ -227,7 +252,7 @@ static share count_share(const conform_results *results, bool defect)
     share counts = {0};
     for (size_t i = 0; i < results->case_count; i++) {
         const conform_case_result *result = &results->cases[i];
-        if ((result->defect != NULL) != defect)
+        if (result->unjudged || (result->defect != NULL) != defect)
             continue;
         counts.cases++;
         counts.equal += result->library == CONFORM_EQUAL;
@@ -250,6 +275,10 @@ static void describe_equality(const report *from, FILE *out)
     share plain = count_share(from->results, false), defect = count_share(from->results, true);
     size_t nan_payload = plain.nan_payload + defect.nan_payload;
     char a[COUNT_SIZE], b[COUNT_SIZE];
+    if (!from->results->total.cases) {
+        fputs("no case could be judged", out);
+        return;
+    }
     fputs("bit-identical to ", out);
     if (!defect.cases || reproduces_defects(from)) {
         fprintf(out, "torch %s in %s of %s cases%s", report_torch_version(from), count_text(plain.equal + defect.equal, a),
@@ -290,6 +319,7 @@ void report_terminal(const report *from, FILE *out, bool colour)
     print_failures(&to);
     print_table(&to);
     print_configurations(&to);
+    report_unjudged(from, print_unjudged, &to);
     print_defects(&to);
     print_verdict(&to);
 }

@@ -24,6 +24,10 @@ static vectors *empty_vectors(void)
     made->seed = 7;
 #define ATTRIBUTE(name) made->name = strdup("2.13.0+made");
 #define COLUMN(table, name, type) made->table.name = calloc(ROWS, sizeof(type));
+#define COLUMN_2(table, name, type, absent)                                                                                \
+    made->table.name = calloc(ROWS, sizeof(type));                                                                         \
+    for (size_t i = 0; i < ROWS; i++)                                                                                      \
+        made->table.name[i] = absent;
 #define BITS(name, type) made->name.elements = calloc(ELEMENTS, sizeof(type));
 #include "columns.def"
     return made;
@@ -233,6 +237,7 @@ static hid_t type_of_uint8_t(void) { return H5T_STD_U8LE; }
 static hid_t type_of_uint16_t(void) { return H5T_STD_U16LE; }
 static hid_t type_of_uint32_t(void) { return H5T_STD_U32LE; }
 static hid_t type_of_uint64_t(void) { return H5T_STD_U64LE; }
+static hid_t type_of_float(void) { return H5T_IEEE_F32LE; }
 static hid_t type_of_double(void) { return H5T_IEEE_F64LE; }
 
 static void write_group(hid_t file, const char *name)
@@ -251,16 +256,24 @@ void write_vectors(const vectors *made, const char *path, writing how)
     hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     assert_true(file >= 0);
     write_text(file, "schema", how.schema ? how.schema : "exactsgd-vectors");
-    write_integer(file, "schema_version", how.version ? how.version : 1);
+    write_integer(file, "schema_version", how.version ? how.version : 2);
     write_integer(file, "seed", made->seed);
     write_group(file, "bits");
 #define ATTRIBUTE(name) write_text(file, #name, attribute_text(#name, made->name, how));
 #define TABLE(member, file_name)                                                                                           \
     table = file_name;                                                                                                     \
     write_group(file, table);
+#define TABLE_2(member, file_name)                                                                                         \
+    table = file_name;                                                                                                     \
+    if (how.version != 1)                                                                                                  \
+        write_group(file, table);
 #define COLUMN(member, column, type)                                                                                       \
     snprintf(name, sizeof name, "%s/%s", table, #column);                                                                  \
     write_column(file, name, type_of_##type(), made->member.count, made->member.column, how);
+#define COLUMN_2(member, column, type, absent)                                                                             \
+    if (how.version != 1) {                                                                                                \
+        COLUMN(member, column, type)                                                                                       \
+    }
 #define BITS(name, type) write_column(file, "bits/" #name, type_of_##type(), made->name.count, made->name.elements, how);
 #include "columns.def"
     assert_true(H5Fclose(file) >= 0);

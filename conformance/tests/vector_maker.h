@@ -15,7 +15,7 @@ void made_vectors_free(vectors *made);
 /* What to leave out of a written file, or to do wrong in it. */
 typedef struct writing {
     const char *schema; /* NULL: the right one */
-    int version;        /* 0: the right one    */
+    int version;        /* 0: the latest       */
     const char *leave_out;    /* a column's name in the file, or NULL */
     const char *torch_version, *cpu_model; /* NULL: those of the tables */
     bool no_checksums, wrong_type, two_dimensional;

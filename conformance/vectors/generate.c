@@ -3,13 +3,14 @@
 
 #include <xxhash.h>
 
-/* Exponent bias and mantissa bits, as IEEE 754 (and bfloat16) have them. */
+/* Exponent bias and mantissa bits, as IEEE 754 (and bfloat16) have them, and how many such numbers an element is. */
 typedef struct layout {
-    unsigned bias, mantissa, width;
+    unsigned bias, mantissa, width, parts;
 } layout;
 
-static const layout layout_of[SGD_DTYPE_COUNT] = {
-    [SGD_F64] = {1023, 52, 64}, [SGD_F32] = {127, 23, 32}, [SGD_F16] = {15, 10, 16}, [SGD_BF16] = {127, 7, 16}};
+static const layout layout_of[SGD_DTYPE_COUNT] = {[SGD_F64] = {1023, 52, 64, 1}, [SGD_F32] = {127, 23, 32, 1},
+                                                  [SGD_F16] = {15, 10, 16, 1},   [SGD_BF16] = {127, 7, 16, 1},
+                                                  [SGD_C64] = {127, 23, 32, 2},  [SGD_C128] = {1023, 52, 64, 2}};
 
 static uint64_t splitmix64(uint64_t z)
 {
@@ -29,7 +30,7 @@ static uint64_t element_bits(layout format, uint64_t seed, uint64_t index)
 void generate_array(sgd_dtype dtype, uint64_t seed, size_t numel, void *out)
 {
     layout format = layout_of[dtype];
-    for (size_t i = 0; i < numel; i++) {
+    for (size_t i = 0; i < format.parts * numel; i++) {
         uint64_t bits = element_bits(format, seed, i);
         switch (format.width) {
         case 16: ((uint16_t *)out)[i] = (uint16_t)bits; break;

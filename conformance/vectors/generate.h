@@ -7,7 +7,7 @@
 
 #include "contract.h"
 
-/* Writes `numel` elements: normal numbers of both signs between 2^-12 and 2^4. */
+/* Writes `numel` elements: normal numbers of both signs between 2^-12 and 2^4, two for a complex one. */
 void generate_array(sgd_dtype dtype, uint64_t seed, size_t numel, void *out);
 
 /* XXH3, 64 bits, seed 0, over the elements' little-endian bytes. */

@@ -215,8 +215,8 @@ static bool read_column(const hdf5_file *file, const char *name, hid_t dataset, 
     return true;
 }
 
-/* Whether a link of "table/column" is surely not there; where HDF5 cannot tell, it is damaged. */
-static bool path_is_absent(hid_t file, const char *path)
+/* Whether the links of "table/column" are there: H5Lexists's answer, negative where HDF5 cannot tell. */
+static htri_t path_exists(hid_t file, const char *path)
 {
     char table[64] = "";
     const char *slash = strchr(path, '/');
@@ -224,21 +224,22 @@ static bool path_is_absent(hid_t file, const char *path)
         memcpy(table, path, (size_t)(slash - path));
         htri_t there = H5Lexists(file, table, H5P_DEFAULT);
         if (there <= 0)
-            return there == 0;
+            return there;
     }
-    return H5Lexists(file, path, H5P_DEFAULT) == 0;
+    return H5Lexists(file, path, H5P_DEFAULT);
 }
 
+/* The links are asked for first, and once: what HDF5 1.10 could not read of a group is absent when it is asked again. */
 bool hdf5_column(const hdf5_file *file, const char *name, hid_t type, void **out, size_t *count)
 {
+    htri_t there = path_exists(file->id, name);
+    if (there == 0)
+        return fail(file, name, "no such dataset");
+    if (there < 0)
+        return fail_by_hdf5(file, name, "cannot be opened");
     hid_t dataset = H5Dopen2(file->id, name, H5P_DEFAULT);
-    if (dataset < 0) {
-        char cause[200] = "";
-        H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_cause, cause);
-        bool absent = path_is_absent(file->id, name);
-        return conform_fail(file->error, "%s: %s: %s%s", file->name, name,
-                            absent ? "no such dataset" : "cannot be opened: ", absent ? "" : cause);
-    }
+    if (dataset < 0)
+        return fail_by_hdf5(file, name, "cannot be opened");
     hid_t actual = H5Dget_type(dataset);
     htri_t typed = actual < 0 ? -1 : H5Tequal(actual, type);
     bool done = typed > 0   ? read_column(file, name, dataset, type, out, count)

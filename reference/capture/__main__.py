@@ -10,7 +10,8 @@ from pathlib import Path
 from . import TORCH_RELEASE
 from .errors import CaptureError
 
-DTYPE_NAMES = ("f64", "f32", "f16", "bf16")
+DTYPE_NAMES = ("f64", "f32", "f16", "bf16", "c64", "c128")
+FEATURE_NAMES = ("plain", "complex", "tensor-lr", "layout", "amp", "none", "mixed")
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,9 +27,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                     description=f"Runs torch.optim.SGD of torch {TORCH_RELEASE} and writes golden vectors (HDF5).",
                     epilog="A large problem is run with every thread count, a small one with each in turn; avx512 with the fewest.")
     parser.add_argument("--out", required=True, type=Path, metavar="PATH",
-                        help="an .h5 file for all dtypes, or an existing folder for one file per dtype")
+                        help="an .h5 file for all, or an existing folder for one file per dtype, and one per feature other than plain")
     parser.add_argument("--seed", type=_whole_number(0), default=1, help="the problems follow from it (default 1)")
     parser.add_argument("--cases", type=_whole_number(1), default=4500, help="cases in each file (default 4500)")
+    _add_choice(parser, "--feature", FEATURE_NAMES, "plain")
     _add_choice(parser, "--dtype", DTYPE_NAMES)
     _add_choice(parser, "--path", ("forloop", "foreach", "fused"))
     _add_choice(parser, "--capability", ("default", "avx2", "avx512"))
@@ -36,9 +38,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _add_choice(parser: Parser, option: str, choices: tuple[str, ...]) -> None:
-    parser.add_argument(option, nargs="+", choices=choices, default=list(choices), metavar=option[2:].upper(),
-                        help=f"any of {', '.join(choices)} (default all)")
+def _add_choice(parser: Parser, option: str, choices: tuple[str, ...], default: str | None = None) -> None:
+    parser.add_argument(option, nargs="+", choices=choices, default=[default] if default else list(choices), metavar=option[2:].upper(),
+                        help=f"any of {', '.join(choices)} (default {default or 'all'})")
 
 
 def _whole_number(lowest: int, highest: int = 2**63 - 1):
@@ -51,8 +53,12 @@ def _whole_number(lowest: int, highest: int = 2**63 - 1):
     return whole_number
 
 
-def targets(options: argparse.Namespace) -> list[tuple[Path, list[str]]]:
-    """The files to write and their dtypes.  Raises CaptureError where nothing could be written, before any work is done."""
+Kinds = tuple[tuple[str, str], ...]
+"""Names of features and dtypes, in pairs."""
+
+
+def targets(options: argparse.Namespace) -> list[tuple[Path, Kinds]]:
+    """The files to write and what they hold.  Raises CaptureError where nothing could be written, before any work is done."""
     out: Path = options.out
     if out.exists() and not (out.is_dir() or out.is_file()):
         raise CaptureError(f"{out}: neither a file nor a folder")
@@ -61,15 +67,30 @@ def targets(options: argparse.Namespace) -> list[tuple[Path, list[str]]]:
         raise CaptureError(f"{folder}: no such folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CaptureError(f"{folder}: cannot be written to")
-    names = list(unique(options.dtype))
-    if out.is_dir():
-        return [(out / f"torch-{TORCH_RELEASE}-cpu-{name}.h5", [name]) for name in names]
-    return [(out, names)]
+    by_feature = {feature: kinds_of(feature, options.dtype) for feature in unique(options.feature)}
+    if not out.is_dir():
+        return [(out, tuple(kind for kinds in by_feature.values() for kind in kinds))]
+    files: dict[str, Kinds] = {}
+    for feature, kinds in by_feature.items():
+        files.update({dtype: ((feature, dtype),) for _, dtype in kinds} if feature == "plain" else {feature: kinds})
+    return [(out / f"torch-{TORCH_RELEASE}-cpu-{name}.h5", kinds) for name, kinds in files.items()]
 
 
-def command_line(options: argparse.Namespace, file: Path, dtypes: list[str]) -> str:
+def kinds_of(feature: str, dtypes: list[str]) -> Kinds:
+    """The feature with each of the dtypes that it is for; raises CaptureError where that is none."""
+    from .features import dtypes_of
+
+    known = [dtype.name for dtype in dtypes_of(feature)]
+    kinds = tuple((feature, name) for name in unique(dtypes) if name in known)
+    if not kinds:
+        raise CaptureError(f"--feature {feature}: is for {', '.join(known)} only")
+    return kinds
+
+
+def command_line(options: argparse.Namespace, file: Path, kinds: Kinds) -> str:
     """The command that makes this very file, with every option spelt out and without its folder."""
-    lists = {"dtype": dtypes, "path": options.path, "capability": options.capability, "threads": options.threads}
+    features, dtypes = (unique([kind[part] for kind in kinds]) for part in (0, 1))
+    lists = {"feature": features, "dtype": dtypes, "path": options.path, "capability": options.capability, "threads": options.threads}
     chosen = " ".join(f"--{name} {' '.join(map(str, values))}" for name, values in lists.items())
     return f"scripts/capture --seed {options.seed} --cases {options.cases} {chosen} --out {file.name}"
 
@@ -92,19 +113,19 @@ def capture(options: argparse.Namespace) -> Iterator[str]:
     from .plan import Selection, plan
     from .store import VectorFile
 
-    plans: dict[Path, tuple[list[str], Planned]] = {}
-    for path, names in targets(options):
-        selection = Selection(options.seed, options.cases, tuple(BY_NAME[name] for name in names), unique(options.path),
-                              unique(options.capability), unique(options.threads))
-        plans[path] = names, plan(selection)
+    plans: dict[Path, tuple[Kinds, Planned]] = {}
+    for path, kinds in targets(options):
+        selection = Selection(options.seed, options.cases, tuple((feature, BY_NAME[dtype]) for feature, dtype in kinds),
+                              unique(options.path), unique(options.capability), unique(options.threads))
+        plans[path] = kinds, plan(selection)
     outcomes, provenance = run_all([entry for _, planned in plans.values() for entry in planned], options.seed)
     results = iter(outcomes)
     images: dict[Path, bytes] = {}
-    for path, (names, planned) in plans.items():
+    for path, (kinds, planned) in plans.items():
         file = VectorFile()
         for problem, runs in planned:
             file.add(problem, runs, next(results))
-        images[path] = file.to_hdf5({**attributes(options), **provenance, "command": command_line(options, path, names)})
+        images[path] = file.to_hdf5({**attributes(options), **provenance, "command": command_line(options, path, kinds)})
     write_all(images)
     for path, (_, planned) in plans.items():
         yield f"{path}: {options.cases} cases of {len(planned)} problems, {len(images[path])} bytes"

@@ -19,8 +19,8 @@ class Generated:
     numel: int
 
     def bits(self, dtype: Dtype) -> np.ndarray:
-        """Shape (numel,), unsigned integers of the dtype's width."""
-        counter = np.arange(1, self.numel + 1, dtype=np.uint64)
+        """Shape (numel * parts,), unsigned integers of the dtype's width."""
+        counter = np.arange(1, self.numel * dtype.parts + 1, dtype=np.uint64)
         z = splitmix64(np.uint64(self.seed) + counter * np.uint64(0x9E3779B97F4A7C15))
         exponent = np.uint64(dtype.bias - 12) + (z >> np.uint64(52)) % np.uint64(16)
         mantissa = z & np.uint64((1 << dtype.mantissa_bits) - 1)
@@ -48,5 +48,5 @@ def hash_bits(bits: np.ndarray) -> int:
 
 
 def as_bits(dtype: Dtype, values: np.ndarray | Generated) -> np.ndarray:
-    """The bit patterns of an input, shape (numel,), whichever way it is held."""
+    """The bit patterns of an input, shape (numel * parts,), whichever way it is held."""
     return values.bits(dtype) if isinstance(values, Generated) else values

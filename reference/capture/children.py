@@ -1,26 +1,28 @@
 """Starts one child process per capability and thread count, and puts what they send back in the order of the plan."""
 
-import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from .arrays import STORED_LIMIT, Hashed
+from .arrays import Hashed
 from .errors import CaptureError
+from .model import Layout, Problem
 from .plan import Run
-from .problems import Problem
 
 Planned = list[tuple[Problem, list[Run]]]
-Outcome = list[list[list[np.ndarray | Hashed | None]]]
-"""Of one run: for each step, for each tensor, its param, buffer and grad; bits of shape (numel,), or a hash, or None: there is none."""
+Outcome = list[list[tuple[np.ndarray | Hashed, np.ndarray | Hashed | None, np.ndarray | Hashed | None, Layout | None]]]
+"""Of one run: for each step, for each tensor, its param, buffer and grad, and the buffer's layout.
+
+Arrays are bits in row-major order, or a hash, or None: there is none.  A layout of None is one-dimensional and contiguous.
+"""
 
 
 def run_all(planned: Planned, seed: int) -> tuple[list[list[Outcome]], dict[str, str]]:
@@ -34,20 +36,20 @@ def run_all(planned: Planned, seed: int) -> tuple[list[list[Outcome]], dict[str,
     outcomes: list[list[Outcome]] = [[[] for _ in runs] for _, runs in planned]
     provenance: dict[str, str] = {}
     for tasks, reply in zip(work.values(), answers, strict=True):
-        found = json.loads(reply["provenance"].tobytes())
+        found = dict(reply["provenance"])
         del found["capability"]
         found["source"] = f"torch {found['torch_version']}, stepped"
         if provenance and found != provenance:
             raise CaptureError(f"torch: the child processes differ: {found} and {provenance}")
         provenance = found
-        for (_, _, row, column), outcome in zip(tasks, _decode(tasks, reply), strict=True):
+        for (_, _, row, column), outcome in zip(tasks, reply["outcomes"], strict=True):
             outcomes[row][column] = outcome
     return outcomes, provenance
 
 
-def _ask(capability: str, threads: int, seed: int, tasks: list[tuple[Problem, str, int, int]]) -> dict[str, np.ndarray]:
+def _ask(capability: str, threads: int, seed: int, tasks: list[tuple[Problem, str, int, int]]) -> dict:
     """Runs one child process to its end."""
-    runs = [[problem.dtype.name, problem.index, path] for problem, path, _, _ in tasks]
+    runs = [[problem.feature, problem.dtype.name, problem.index, path] for problem, path, _, _ in tasks]
     request = json.dumps({"capability": capability, "threads": threads, "seed": seed, "runs": runs})
     package_parent = str(Path(__file__).resolve().parent.parent)
     search_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package_parent]))
@@ -58,27 +60,4 @@ def _ask(capability: str, threads: int, seed: int, tasks: list[tuple[Problem, st
     if child.returncode:
         last_line = (child.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise CaptureError(last_line if child.returncode == 2 else f"child process {capability}, {threads} threads: {last_line}")
-    with np.load(io.BytesIO(child.stdout), allow_pickle=False) as reply:
-        return dict(reply)
-
-
-def _decode(tasks: list[tuple[Problem, str, int, int]], reply: dict[str, np.ndarray]) -> Iterator[Outcome]:
-    """Cuts the flat arrays of a reply (see worker.py) into outcomes."""
-    present = iter(reply["present"])
-    hashes = iter(reply["hashes"])
-    payload = reply["payload"]
-    position = 0
-
-    def take(problem: Problem, numel: int) -> np.ndarray | Hashed | None:
-        nonlocal position
-        if not next(present):
-            return None
-        if numel > STORED_LIMIT:
-            return Hashed(int(next(hashes)), numel)
-        begin, position = position, position + numel * problem.dtype.width // 8
-        return payload[begin:position].view(problem.dtype.uint)
-
-    for problem, _, _, _ in tasks:
-        yield [[[take(problem, tensor.numel) for _ in range(3)] for tensor in problem.tensors] for _ in range(problem.steps)]
-    if position != payload.size or next(present, None) is not None or next(hashes, None) is not None:
-        raise CaptureError("child process: sent more than was asked for")
+    return pickle.loads(child.stdout)

@@ -7,12 +7,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Dtype:
-    """A binary interchange format with one sign bit; `code` is its number in the file format."""
+    """A binary interchange format with one sign bit; `code` is its number in the file format.
+
+    An element of a complex dtype is two numbers of `width` bits, real part first; arrays of bits hold numbers, not elements.
+    """
 
     name: str
     code: int
     width: int
     mantissa_bits: int
+    parts: int = 1
 
     @property
     def uint(self) -> np.dtype:
@@ -47,9 +51,18 @@ F64 = Dtype("f64", 0, 64, 52)
 F32 = Dtype("f32", 1, 32, 23)
 F16 = Dtype("f16", 2, 16, 10)
 BF16 = Dtype("bf16", 3, 16, 7)
+C64 = Dtype("c64", 4, 32, 23, parts=2)
+C128 = Dtype("c128", 5, 64, 52, parts=2)
 DTYPES = (F64, F32, F16, BF16)
-BY_NAME = {dtype.name: dtype for dtype in DTYPES}
-BY_CODE = {dtype.code: dtype for dtype in DTYPES}
+"""The real ones."""
+COMPLEX = (C64, C128)
+BY_NAME = {dtype.name: dtype for dtype in DTYPES + COMPLEX}
+BY_CODE = {dtype.code: dtype for dtype in DTYPES + COMPLEX}
+
+
+def round_to(dtype: Dtype, value: float) -> float:
+    """The number of the dtype nearest to a finite one."""
+    return float(decode(dtype, encode(dtype, np.array([value])))[0])
 
 
 def encode(dtype: Dtype, values: np.ndarray) -> np.ndarray:

@@ -6,8 +6,6 @@ from .dtypes import Dtype, decode, encode
 from .hyper import Hyper
 
 POOLS = ("normal", "wide", "subnormal", "cancel", "zero", "inf", "overflow", "nan")
-FLAGS = ("wide", "subnormal", "cancel", "zero", "inf", "overflow", "nan", "none", "large")
-"""The names of the bits of problem.flags, from bit 0."""
 
 Draw = tuple[np.ndarray, list[np.ndarray]]
 

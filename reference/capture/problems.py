@@ -1,16 +1,17 @@
-"""Problems: deterministic in (seed, index, dtype), made without torch, so that every child process makes the same ones."""
+"""The plain problems, and the builder that all problems are made with.
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+Deterministic in (seed, index, dtype), made without torch, so that every child process makes the same ones.
+"""
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .arrays import STORED_LIMIT, Generated
+from .arrays import STORED_LIMIT, Generated, as_bits
 from .dtypes import Dtype
 from .hyper import STAGES, Hyper, draw_hyper
-from .pools import FLAGS, POOLS, draw, strew
-
-Values = np.ndarray | Generated
+from .model import Group, Layout, Problem, Scaling, Tensor
+from .pools import POOLS, draw, strew
 
 SMALL_SIZES = (0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 23, 24, 25, 31, 32, 33, 39, 40, 47, 48, 49, 63, 64, 65, 70, 95, 96, 97, 127, 128, 129)
 """Both sides of every vector width, its multiples, and lengths with a long tail."""
@@ -26,45 +27,6 @@ NONE_PLACES = (3, 13, 21, 29, 35, 45, 53, 61)
 """Of every PERIOD problems one has large tensors and eight have gradients that are None; the others cover, then roam."""
 SMALL_POOL_WEIGHTS = (0.62, 0.08, 0.05, 0.07, 0.04, 0.03, 0.03, 0.08)
 """How often a problem that does not cover draws each of POOLS."""
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A parameter and its gradient in every step (None: `p.grad` is None), all one-dimensional of `numel` elements."""
-
-    numel: int
-    param: Values
-    grads: tuple[Values | None, ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    hyper: Hyper
-    tensors: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """An optimizer run to be: the same for every path, capability and thread count."""
-
-    dtype: Dtype
-    index: int
-    steps: int
-    flags: frozenset[str]
-    groups: tuple[Group, ...]
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The tensors of all groups, in order."""
-        return tuple(tensor for group in self.groups for tensor in group.tensors)
-
-    @property
-    def flag_bits(self) -> int:
-        return sum(1 << FLAGS.index(flag) for flag in self.flags)
-
-    @property
-    def is_large(self) -> bool:
-        return "large" in self.flags
 
 
 def generate(seed: int, index: int, dtype: Dtype) -> Problem:
@@ -96,36 +58,36 @@ def _covering(rng: np.random.Generator, dtype: Dtype, index: int, number: int) -
     if lead_pool == "overflow":
         hyper = replace(hyper, lr=float(rng.choice([1.0, 3.14159, 100.0])))
     steps = int(rng.integers(2, 4))
-    builder = _Builder(rng, dtype, index, steps)
+    builder = Builder(rng, dtype, index, steps)
     lead = builder.tensor(int(rng.choice(SPLIT_SIZES)), lead_pool, hyper, mixed=False)
-    others = [builder.tensor(_size(rng), "normal", hyper, mixed=False) for _ in range(rng.integers(0, 3))]
+    others = [builder.tensor(draw_size(rng), "normal", hyper, mixed=False) for _ in range(rng.integers(0, 3))]
     return builder.problem([Group(hyper, (lead, *others))])
 
 
 def _roaming(rng: np.random.Generator, dtype: Dtype, index: int) -> Problem:
     """A random problem: 1 to 5 steps, 1 to 6 tensors in 1 or 2 groups, any stages, any pools."""
     steps = int(rng.choice([1, 2, 3, 4, 5], p=[0.2, 0.3, 0.25, 0.15, 0.1]))
-    builder = _Builder(rng, dtype, index, steps)
+    builder = Builder(rng, dtype, index, steps)
     groups = []
-    for count in _tensor_counts(rng, lowest=1):
+    for count in draw_tensor_counts(rng, lowest=1):
         hyper = draw_hyper(rng, STAGES[rng.integers(len(STAGES))])
         pool = str(rng.choice(POOLS, p=SMALL_POOL_WEIGHTS))
-        groups.append(Group(hyper, tuple(builder.tensor(_size(rng), pool, hyper) for _ in range(count))))
+        groups.append(Group(hyper, tuple(builder.tensor(draw_size(rng), pool, hyper) for _ in range(count))))
     return builder.problem(groups)
 
 
 def _with_none(rng: np.random.Generator, dtype: Dtype, index: int) -> Problem:
     """Two to five steps over tensors of which some have no gradient in some steps."""
     steps = int(rng.integers(2, 6))
-    builder = _Builder(rng, dtype, index, steps)
-    counts = _tensor_counts(rng, lowest=2)
-    present = _presence(rng, steps, sum(counts))
+    builder = Builder(rng, dtype, index, steps)
+    counts = draw_tensor_counts(rng, lowest=2)
+    present = draw_presence(rng, steps, sum(counts))
     columns = iter(present.T)
     groups = []
     for count in counts:
         hyper = draw_hyper(rng, STAGES[rng.integers(len(STAGES))])
-        tensors = (builder.tensor(_size(rng), "normal", hyper) for _ in range(count))
-        groups.append(Group(hyper, tuple(_without(tensor, next(columns)) for tensor in tensors)))
+        tensors = (builder.tensor(draw_size(rng), "normal", hyper) for _ in range(count))
+        groups.append(Group(hyper, tuple(tensor.without(next(columns)) for tensor in tensors)))
     builder.flags.add("none")
     return builder.problem(groups)
 
@@ -133,37 +95,36 @@ def _with_none(rng: np.random.Generator, dtype: Dtype, index: int) -> Problem:
 def _large(rng: np.random.Generator, dtype: Dtype, index: int, block: int) -> Problem:
     """One large tensor, or two, beside small ones; 1 to 3 steps."""
     steps = 1 + block % 3
-    builder = _Builder(rng, dtype, index, steps)
+    builder = Builder(rng, dtype, index, steps)
     hyper = draw_hyper(rng, STAGES[(5 * block + 11) % len(STAGES)])
     tensors = [builder.large_tensor(LARGE_SIZES[block % len(LARGE_SIZES)])]
     if block % 4 == 3:
         tensors.append(builder.large_tensor(LARGE_SIZES[(block + 3) % len(LARGE_SIZES)]))
     for _ in range(rng.integers(1, 3)):
-        tensors.insert(rng.integers(len(tensors) + 1), builder.tensor(_size(rng), "normal", hyper))
+        tensors.insert(rng.integers(len(tensors) + 1), builder.tensor(draw_size(rng), "normal", hyper))
     return builder.problem([Group(hyper, tuple(tensors))])
 
 
 @dataclass
-class _Builder:
+class Builder:
     """Draws tensors for one problem and remembers what they are made to show."""
 
     rng: np.random.Generator
     dtype: Dtype
     index: int
     steps: int
+    flags: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        self.flags: set[str] = set()
-
-    def tensor(self, numel: int, pool: str, hyper: Hyper, mixed: bool = True) -> Tensor:
+    def tensor(self, numel: int, pool: str, hyper: Hyper, mixed: bool = True, dtype: Dtype | None = None) -> Tensor:
         """A small tensor from the pool; if mixed, one `normal` tensor in eight gets special elements strewn in."""
-        data = draw(pool, self.rng, self.dtype, numel, self.steps, hyper)
+        dtype = dtype or self.dtype
+        data = draw(pool, self.rng, dtype, numel * dtype.parts, self.steps, hyper)
         if pool == "normal" and mixed and self.rng.random() < 0.125:
             pool = str(self.rng.choice(["wide", "subnormal", "zero", "inf", "overflow", "nan"]))
-            data = strew(pool, self.rng, self.dtype, data)
+            data = strew(pool, self.rng, dtype, data)
         if pool != "normal":
             self.flags.add(pool)
-        return Tensor(numel, data[0], tuple(data[1]))
+        return Tensor(dtype, numel, data[0], tuple(data[1]))
 
     def large_tensor(self, numel: int) -> Tensor:
         """A tensor whose data follows from seeds."""
@@ -171,17 +132,32 @@ class _Builder:
             raise ValueError(f"{numel} elements are stored, not generated")
         self.flags.add("large")
         param, *grads = (Generated(int(seed), numel) for seed in self.rng.integers(0, 2**64, self.steps + 1, np.uint64))
-        return Tensor(numel, param, tuple(grads))
+        return Tensor(self.dtype, numel, param, tuple(grads))
 
-    def problem(self, groups: list[Group]) -> Problem:
-        return Problem(self.dtype, self.index, self.steps, frozenset(self.flags), tuple(groups))
+    def laid_out(self, layout: Layout, grad_layouts: list[Layout], pool: str, hyper: Hyper) -> Tensor:
+        """A tensor, small or large, whose elements lie as said; what several elements share has one value."""
+        tensor = self.large_tensor(layout.numel) if layout.numel > STORED_LIMIT else self.tensor(layout.numel, pool, hyper)
+        grads = tuple(_shared(tensor.dtype, grad, where) for grad, where in zip(tensor.grads, grad_layouts, strict=True))
+        return replace(tensor, grads=grads, layout=layout, grad_layouts=tuple(grad_layouts))
+
+    def problem(self, groups: list[Group], feature: str = "plain", scaling: tuple[Scaling, ...] = ()) -> Problem:
+        return Problem(self.dtype, self.index, self.steps, frozenset(self.flags), tuple(groups), feature, scaling)
 
 
-def _size(rng: np.random.Generator) -> int:
+def _shared(dtype: Dtype, values: np.ndarray | Generated, layout: Layout) -> np.ndarray | Generated:
+    """The values with those of an expanded tensor's first row, or column, in every one."""
+    if not layout.overlaps:
+        return values
+    first = tuple(slice(0, 1) if stride == 0 else slice(None) for stride in layout.strides)
+    shaped = as_bits(dtype, values).reshape(*layout.shape, dtype.parts)
+    return np.broadcast_to(shaped[first], shaped.shape).reshape(-1)
+
+
+def draw_size(rng: np.random.Generator) -> int:
     return int(rng.choice(MIDDLE_SIZES if rng.random() < 0.015 else SMALL_SIZES))
 
 
-def _tensor_counts(rng: np.random.Generator, lowest: int) -> list[int]:
+def draw_tensor_counts(rng: np.random.Generator, lowest: int) -> list[int]:
     """How many tensors each group has: one or two groups, six tensors at most in all."""
     count = max(lowest, int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.3, 0.25, 0.2, 0.1, 0.1, 0.05])))
     if count > 1 and rng.random() < 0.4:
@@ -190,13 +166,13 @@ def _tensor_counts(rng: np.random.Generator, lowest: int) -> list[int]:
     return [count]
 
 
-def _presence(rng: np.random.Generator, steps: int, count: int) -> np.ndarray:
+def draw_presence(rng: np.random.Generator, steps: int, count: int, kinds=("never", "gap", "late", "scattered")) -> np.ndarray:
     """Booleans of shape (steps, count), at least one of them False: which gradients there are.
 
-    Never: one tensor has none at all.  Gap: some are missing after the first step.  Late: one comes after the others.  Scattered:
-    any.  Late and scattered ones let buffers that exist meet buffers that do not.
+    Never: one tensor has none at all.  Gap: some are missing after the first step.  Step: a whole step has none.  Late: one comes after
+    the others.  Scattered: any.  Late and scattered ones let buffers that exist meet buffers that do not.
     """
-    kind = rng.choice(["never", "gap", "late", "scattered"])
+    kind = rng.choice(kinds)
     present = np.ones((steps, count), bool)
     chosen = rng.integers(count)
     if kind == "never":
@@ -204,23 +180,11 @@ def _presence(rng: np.random.Generator, steps: int, count: int) -> np.ndarray:
     elif kind == "gap":
         present[1:] = rng.random((steps - 1, count)) < 0.6
         present[rng.integers(1, steps), chosen] = False
+    elif kind == "step":
+        present[rng.integers(steps)] = False
     elif kind == "late":
         present[: rng.integers(1, steps), chosen] = False
     else:
         present = rng.random((steps, count)) < 0.7
         present[rng.integers(steps), chosen] = False
     return present
-
-
-def _without(tensor: Tensor, present: np.ndarray) -> Tensor:
-    """The tensor with None for each gradient that is not present, shape (steps,)."""
-    return replace(tensor, grads=tuple(grad if here else None for grad, here in zip(tensor.grads, present, strict=True)))
-
-
-def problems(seed: int, dtypes: tuple[Dtype, ...]) -> Iterator[Problem]:
-    """All problems, the dtypes taking turns; never ends."""
-    index = 0
-    while True:
-        for dtype in dtypes:
-            yield generate(seed, index, dtype)
-        index += 1

@@ -1,15 +1,17 @@
 """Steps torch.optim.SGD over one problem.  The only module that imports torch."""
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from .arrays import as_bits
+from .arrays import Generated, as_bits
 from .dtypes import Dtype
-from .problems import Problem
+from .model import SCALARS, Group, Layout, Problem, contiguous
 
-FLOATS = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+FLOATS = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "c64": torch.complex64,
+          "c128": torch.complex128}
 INTEGERS = {64: (torch.int64, np.int64), 32: (torch.int32, np.int32), 16: (torch.int16, np.int16)}
 FLAGS_OF_PATH = {
     "forloop": {"foreach": False, "fused": False},
@@ -17,38 +19,83 @@ FLAGS_OF_PATH = {
     "fused": {"foreach": False, "fused": True},
 }
 
-TensorState = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
-"""Bits of the parameter, of the momentum buffer (None: the state has none) and of `p.grad` (None: it is None), each (numel,)."""
+TensorState = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, Layout | None]
+"""Bits of the parameter, of the momentum buffer (None: the state has none) and of `p.grad` (None: it is None), in row-major order,
+and the buffer's layout (None: one-dimensional and contiguous, or no buffer)."""
 
 
 def steps_of(problem: Problem, path: str) -> Iterator[list[TensorState]]:
     """After every step the state of every tensor.  Raises whatever PyTorch raises."""
-    dtype = problem.dtype
-    params = [torch.nn.Parameter(to_torch(dtype, as_bits(dtype, tensor.param))) for tensor in problem.tensors]
-    optimizer = torch.optim.SGD(_param_groups(problem, params), **FLAGS_OF_PATH[path])
-    for step in range(problem.steps):
-        for param, tensor in zip(params, problem.tensors, strict=True):
-            grad = tensor.grads[step]
-            param.grad = None if grad is None else to_torch(dtype, as_bits(dtype, grad))
-        optimizer.step()
-        buffers = [optimizer.state.get(param, {}).get("momentum_buffer") for param in params]
-        yield [(from_torch(dtype, param), _bits_or_none(dtype, buffer), _bits_or_none(dtype, param.grad))
-               for param, buffer in zip(params, buffers, strict=True)]
-
-
-def _param_groups(problem: Problem, params: list[torch.nn.Parameter]) -> list[dict]:
+    tensors = problem.tensors
+    params = [torch.nn.Parameter(to_torch(tensor.dtype, tensor.param, tensor.layout)) for tensor in tensors]
     remaining = iter(params)
-    return [{"params": [next(remaining) for _ in group.tensors], **vars(group.hyper)} for group in problem.groups]
+    optimizer = torch.optim.SGD([{"params": [next(remaining) for _ in group.tensors], **_options(group)} for group in problem.groups],
+                                **FLAGS_OF_PATH[path])
+    for step in range(problem.steps):
+        for group, options in zip(problem.groups, optimizer.param_groups, strict=True):
+            _set_options(options, group, step)
+        for param, tensor in zip(params, tensors, strict=True):
+            grad = tensor.grads[step]
+            param.grad = None if grad is None else to_torch(tensor.dtype, grad, tensor.grad_layout(step))
+        _set_scaling(optimizer, problem, step)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a tensor that requires grad becomes a number
+            optimizer.step()
+        yield [_state(tensor.dtype, param, optimizer.state.get(param, {}).get("momentum_buffer"))
+               for param, tensor in zip(params, tensors, strict=True)]
 
 
-def to_torch(dtype: Dtype, bits: np.ndarray) -> torch.Tensor:
-    """A new tensor with these bits, shape (numel,); goes by integers, so that no NaN is touched."""
-    return torch.from_numpy(bits.view(INTEGERS[dtype.width][1]).copy()).view(FLOATS[dtype.name])
+def _options(group: Group) -> dict:
+    """A param group's options before the first step."""
+    options = dict(vars(group.hyper))
+    for name, scalar in group.scalars:
+        value = torch.full((1,) * scalar.ndim, options[name], dtype=FLOATS[scalar.dtype.name])
+        options[name] = value.requires_grad_(scalar.requires_grad)
+    return options
+
+
+def _set_options(options: dict, group: Group, step: int) -> None:
+    """Puts the step's values in place; those that are tensors keep their tensor."""
+    for name, value in vars(group.hyper_at(step)).items():
+        if name in SCALARS and group.scalar(name):
+            options[name].detach().fill_(value)
+        else:
+            options[name] = value
+
+
+def _set_scaling(optimizer: torch.optim.SGD, problem: Problem, step: int) -> None:
+    """The attributes that torch.amp.GradScaler sets on an optimizer."""
+    if problem.scaling:
+        for name, value in vars(problem.scaling[step]).items():
+            setattr(optimizer, name, None if value is None else torch.tensor(value, dtype=torch.float32))
+
+
+def _state(dtype: Dtype, param: torch.Tensor, buffer: torch.Tensor | None) -> TensorState:
+    layout = None if buffer is None else layout_of(buffer)
+    return from_torch(dtype, param), _bits_or_none(dtype, buffer), _bits_or_none(dtype, param.grad), layout
+
+
+def to_torch(dtype: Dtype, values: np.ndarray | Generated, layout: Layout | None = None) -> torch.Tensor:
+    """A new tensor with these bits, in row-major order; goes by integers, so that no NaN is touched."""
+    bits = as_bits(dtype, values)
+    layout = layout or contiguous(bits.size // dtype.parts)
+    storage = np.zeros((layout.offset + max(layout.extent, 1), dtype.parts), INTEGERS[dtype.width][1])
+    steps = (*(stride * storage.strides[0] for stride in layout.strides), storage.strides[1])
+    inside = np.lib.stride_tricks.as_strided(storage[layout.offset :], (*layout.shape, dtype.parts), steps)
+    inside[...] = bits.view(storage.dtype).reshape(inside.shape)
+    flat = torch.from_numpy(storage).view(FLOATS[dtype.name])[:, 0]
+    return flat.as_strided(layout.shape, layout.strides, layout.offset)
 
 
 def from_torch(dtype: Dtype, tensor: torch.Tensor) -> np.ndarray:
-    """A copy of the tensor's bits, shape (numel,)."""
-    return tensor.detach().view(INTEGERS[dtype.width][0]).numpy().view(dtype.uint).copy()
+    """A copy of the tensor's bits, in row-major order."""
+    parts = torch.view_as_real(tensor.detach()) if dtype.parts > 1 else tensor.detach()
+    return parts.view(INTEGERS[dtype.width][0]).numpy().reshape(-1).view(dtype.uint).copy()
+
+
+def layout_of(tensor: torch.Tensor) -> Layout | None:
+    layout = Layout(tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset())
+    return None if layout == contiguous(tensor.numel()) else layout
 
 
 def _bits_or_none(dtype: Dtype, tensor: torch.Tensor | None) -> np.ndarray | None:

@@ -8,46 +8,11 @@ import numpy as np
 from .arrays import STORED_LIMIT, Generated, Hashed, hash_bits
 from .children import Outcome
 from .dtypes import Dtype
+from .model import FEATURES, SCALARS, Group, Layout, Problem, Tensor
 from .plan import CAPABILITIES, PATHS, Run
-from .problems import Problem
+from .schema import COLUMNS, GENERATED, HASHED, NONE, SCHEMA, SCHEMA_VERSION, STORED, Table
 
-SCHEMA = "exactsgd-vectors"
-SCHEMA_VERSION = 1
-NONE = 0xFFFFFFFF
-STORED, GENERATED, HASHED = range(3)
 CHUNK = 1 << 15
-COLUMNS = {
-    "problem": {"group_begin": "u4", "group_count": "u4", "steps": "u1", "flags": "u4"},
-    "group": {"tensor_begin": "u4", "tensor_count": "u4", "lr": "f8", "momentum": "f8", "dampening": "f8", "weight_decay": "f8",
-              "nesterov": "u1", "maximize": "u1"},
-    "tensor": {"dtype": "u1", "numel": "u8", "param": "u4", "grad_begin": "u4"},
-    "grad": {"array": "u4"},
-    "case": {"problem": "u4", "path": "u1", "capability": "u1", "threads": "u1", "outcome_begin": "u4"},
-    "outcome": {"param": "u4", "buffer": "u4", "grad": "u4"},
-    "array": {"kind": "u1", "dtype": "u1", "numel": "u8", "where": "u8"},
-}
-"""The tables, their columns, and the columns' little-endian types."""
-
-
-class Table:
-    """Rows of one table."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.rows: list[tuple] = []
-
-    def add(self, **values) -> int:
-        """Appends a row, all columns given by name; returns its number."""
-        self.rows.append(tuple(values[column] for column in COLUMNS[self.name]))
-        if len(values) != len(COLUMNS[self.name]):
-            raise TypeError(f"table {self.name} has no such columns: {values.keys() - COLUMNS[self.name].keys()}")
-        return len(self.rows) - 1
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Each column as an array of shape (rows,)."""
-        types = COLUMNS[self.name]
-        by_column = zip(*self.rows, strict=True) if self.rows else [()] * len(types)
-        return {name: np.array(values, f"<{kind}") for (name, kind), values in zip(types.items(), by_column, strict=True)}
 
 
 class VectorFile:
@@ -58,24 +23,27 @@ class VectorFile:
         self._known: dict[tuple, int] = {}
         self._bits: dict[int, list[np.ndarray]] = {16: [], 32: [], 64: []}
         self._used = {16: 0, 32: 0, 64: 0}
+        self._layouts: dict[Layout, int] = {}
 
     def add(self, problem: Problem, runs: list[Run], outcomes: list[Outcome]) -> None:
         """Adds a problem and its cases: one run and one outcome each."""
         problem_row = self._add_problem(problem)
-        rows = [[[[NONE] * 3 for _ in problem.tensors] for _ in range(problem.steps)] for _ in runs]
+        rows = [[[{} for _ in problem.tensors] for _ in range(problem.steps)] for _ in runs]
         # The same quantity of all runs side by side: what differs by a last bit only compresses well.
         for step in range(problem.steps):
-            for tensor in range(len(problem.tensors)):
-                for field in range(3):
+            for number, tensor in enumerate(problem.tensors):
+                for field, name in enumerate(("param", "buffer", "grad")):
                     for case, outcome in zip(rows, outcomes, strict=True):
-                        case[step][tensor][field] = self._array(problem.dtype, outcome[step][tensor][field])
+                        case[step][number][name] = self._array(tensor.dtype, outcome[step][number][field])
+                for case, outcome in zip(rows, outcomes, strict=True):
+                    case[step][number]["buffer_layout"] = self._layout(outcome[step][number][3])
         begins: dict[tuple, int] = {}
         for run, case in zip(runs, rows, strict=True):
-            block = tuple(tuple(fields) for step in case for fields in step)
+            block = tuple(tuple(fields.items()) for step in case for fields in step)
             if block not in begins:
                 begins[block] = len(self.tables["outcome"].rows)
-                for param, buffer, grad in block:
-                    self.tables["outcome"].add(param=param, buffer=buffer, grad=grad)
+                for fields in block:
+                    self.tables["outcome"].add(**dict(fields))
             self.tables["case"].add(problem=problem_row, path=PATHS.index(run.path), capability=CAPABILITIES.index(run.capability),
                                     threads=run.threads, outcome_begin=begins[block])
 
@@ -84,14 +52,58 @@ class VectorFile:
         for group in problem.groups:
             tensor_begin = len(self.tables["tensor"].rows)
             for tensor in group.tensors:
-                param = self._array(problem.dtype, tensor.param)
-                grad_begin = len(self.tables["grad"].rows)
-                for grad in tensor.grads:
-                    self.tables["grad"].add(array=self._array(problem.dtype, grad))
-                self.tables["tensor"].add(dtype=problem.dtype.code, numel=tensor.numel, param=param, grad_begin=grad_begin)
-            self.tables["group"].add(tensor_begin=tensor_begin, tensor_count=len(group.tensors), **vars(group.hyper))
+                self._add_tensor(tensor)
+            self.tables["group"].add(tensor_begin=tensor_begin, tensor_count=len(group.tensors), **vars(group.hyper),
+                                     option_begin=self._options(group),
+                                     **{f"{name}_scalar": self._scalar(group, name) for name in SCALARS})
         return self.tables["problem"].add(group_begin=group_begin, group_count=len(problem.groups), steps=problem.steps,
-                                          flags=problem.flag_bits)
+                                          flags=problem.flag_bits, feature=FEATURES.index(problem.feature),
+                                          scaling_begin=self._scaling(problem))
+
+    def _add_tensor(self, tensor: Tensor) -> None:
+        param = self._array(tensor.dtype, tensor.param)
+        grad_begin = len(self.tables["grad"].rows)
+        for step, grad in enumerate(tensor.grads):
+            layout = None if grad is None else tensor.grad_layout(step)
+            self.tables["grad"].add(array=self._array(tensor.dtype, grad), layout=self._layout(layout))
+        self.tables["tensor"].add(dtype=tensor.dtype.code, numel=tensor.numel, param=param, grad_begin=grad_begin,
+                                  layout=self._layout(tensor.layout))
+
+    def _options(self, group: Group) -> int:
+        """The first of the rows with the options of every step."""
+        rows = [self.tables["option"].add(**vars(hyper)) for hyper in group.changes]
+        return rows[0] if rows else NONE
+
+    def _scalar(self, group: Group, name: str) -> int:
+        scalar = group.scalar(name)
+        if scalar is None:
+            return NONE
+        return self._once("scalar", dtype=scalar.dtype.code, ndim=scalar.ndim, requires_grad=scalar.requires_grad)
+
+    def _scaling(self, problem: Problem) -> int:
+        """The first of the rows with the scaling of every step."""
+        rows = [self.tables["scaling"].add(has_grad_scale=scaling.grad_scale is not None, has_found_inf=scaling.found_inf is not None,
+                                           grad_scale=scaling.grad_scale or 0.0,
+                                           found_inf=0.0 if scaling.found_inf is None else scaling.found_inf)
+                for scaling in problem.scaling]
+        return rows[0] if rows else NONE
+
+    def _layout(self, layout: Layout | None) -> int:
+        """The row of a layout, a new one if no equal one has been added; NONE for None."""
+        if layout is None:
+            return NONE
+        if layout not in self._layouts:
+            begin = len(self.tables["dim"].rows)
+            for size, stride in zip(layout.shape, layout.strides, strict=True):
+                self.tables["dim"].add(size=size, stride=stride)
+            self._layouts[layout] = self.tables["layout"].add(dim_begin=begin, ndim=len(layout.shape), offset=layout.offset)
+        return self._layouts[layout]
+
+    def _once(self, table: str, **values) -> int:
+        """The row of a table without added columns that holds the values, a new one only where there is none."""
+        row = tuple(values[column] for column in COLUMNS[table])
+        rows = self.tables[table].rows
+        return rows.index(row) if row in rows else self.tables[table].add(**values)
 
     def _array(self, dtype: Dtype, values: np.ndarray | Generated | Hashed | None) -> int:
         """The row of an array, a new one if no equal array of the dtype has been added; NONE for None."""
@@ -102,9 +114,10 @@ class VectorFile:
         if isinstance(values, Generated):
             # Known by its hash, so that an output that a step left as it was is found to be this array.
             return self._row((dtype.code, values.numel, hash_bits(values.bits(dtype))), GENERATED, values.seed)
-        if values.size > STORED_LIMIT:
-            raise ValueError(f"{values.size} elements are hashed, not stored")
-        key = (dtype.code, values.size, values.tobytes())
+        numel = values.size // dtype.parts
+        if numel > STORED_LIMIT:
+            raise ValueError(f"{numel} elements are hashed, not stored")
+        key = (dtype.code, numel, values.tobytes())
         if key not in self._known:
             self._bits[dtype.width].append(values)
             self._used[dtype.width] += values.size

@@ -9,7 +9,7 @@ from math import ceil
 
 import numpy as np
 
-from .problems import Problem
+from .model import Problem, contiguous
 
 BLOCK = 16
 THREAD_UNIT = 32
@@ -17,19 +17,24 @@ THREAD_UNIT = 32
 
 
 def undefined_after(problem: Problem, threads: int) -> list[list[np.ndarray]]:
-    """For each step, for each tensor, booleans of shape (numel,): the elements of its buffer that a fused run leaves to chance."""
-    momenta = [group.hyper.momentum for group in problem.groups for _ in group.tensors]
-    masks = [np.zeros(tensor.numel, bool) for tensor in problem.tensors]
-    has_buffer = [False] * len(masks)
+    """For each step, for each tensor, booleans of shape (numel,): the elements of its buffer that a fused run leaves to chance.
+
+    The kernel counts in the order of memory, the result is in row-major order.
+    """
+    tensors = [(group, tensor) for group in problem.groups for tensor in group.tensors]
+    masks = [np.zeros(tensor.numel, bool) for _, tensor in tensors]
+    places: list[np.ndarray | None] = [None] * len(masks)
     result = []
     for step in range(problem.steps):
-        for index, tensor in enumerate(problem.tensors):
-            if problem.dtype.width != 16 or momenta[index] == 0 or tensor.grads[step] is None:
+        for index, (group, tensor) in enumerate(tensors):
+            if tensor.grads[step] is None or group.hyper_at(step).momentum == 0 or problem.skips(step):
                 continue
-            if has_buffer[index]:
+            if places[index] is None:
+                layout = tensor.grad_layout(step) or contiguous(tensor.numel)
+                places[index] = layout.places()  # the buffer's are empty_like(grad)'s
+            elif tensor.dtype.width == 16:
                 masks[index] = _next_mask(masks[index], threads)
-            has_buffer[index] = True
-        result.append(list(masks))
+        result.append([mask if place is None else mask[place] for mask, place in zip(masks, places)])
     return result
 
 

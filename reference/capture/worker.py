@@ -1,26 +1,24 @@
 """A child process of the capture: one capability, one thread count, many runs.
 
-`python -m capture.worker` reads a request (JSON) from standard input and writes the outcome (npz) to standard output:
-    request   {"capability", "threads", "seed", "runs": [[dtype, index, path], ...]}
-    present   u8 (R,): for each run, step and tensor three entries, param, buffer, grad: 1 if there is one, else 0
-    payload   u8 (B,): the bytes of the present arrays up to STORED_LIMIT elements, one after the other
-    hashes    u64 (H,): the hashes of the larger ones
-    provenance  u8: JSON text
+`python -m capture.worker` reads a request (JSON) from standard input and writes a reply (pickle) to standard output:
+    request   {"capability", "threads", "seed", "runs": [[feature, dtype, index, path], ...]}
+    reply     {"provenance", "outcomes"}: one outcome for each run, see children.py
 ATEN_CPU_CAPABILITY is set by whoever starts it.  What goes wrong is one line on standard error, exit status 2.
 """
 
-import io
 import json
 import os
+import pickle
 import sys
 
 import numpy as np
 
 from . import TORCH_RELEASE
-from .arrays import STORED_LIMIT, hash_bits
-from .dtypes import BY_NAME
+from .arrays import STORED_LIMIT, Hashed, hash_bits
+from .dtypes import BY_NAME, Dtype
 from .errors import CaptureError
-from .problems import Problem, generate
+from .features import generate
+from .model import Problem
 
 
 def import_stepping():
@@ -36,30 +34,17 @@ def import_stepping():
     return stepping
 
 
-class Outcomes:
-    """The arrays of many runs, flat."""
+def hashed_if_large(dtype: Dtype, bits: np.ndarray | None) -> np.ndarray | Hashed | None:
+    """Above STORED_LIMIT elements an output is known by its hash."""
+    if bits is None or bits.size <= STORED_LIMIT * dtype.parts:
+        return bits
+    return Hashed(hash_bits(bits), bits.size // dtype.parts)
 
-    def __init__(self) -> None:
-        self.present: list[int] = []
-        self.payload: list[bytes] = []
-        self.hashes: list[int] = []
 
-    def add(self, bits: np.ndarray | None) -> None:
-        """Appends one array, shape (numel,), or that there is none."""
-        self.present.append(bits is not None)
-        if bits is None:
-            return
-        if bits.size > STORED_LIMIT:
-            self.hashes.append(hash_bits(bits))
-        else:
-            self.payload.append(bits.tobytes())
-
-    def to_npz(self, provenance: dict[str, str]) -> bytes:
-        buffer = io.BytesIO()
-        np.savez(buffer, present=np.array(self.present, np.uint8), hashes=np.array(self.hashes, np.uint64),
-                 payload=np.frombuffer(b"".join(self.payload), np.uint8),
-                 provenance=np.frombuffer(json.dumps(provenance).encode(), np.uint8))
-        return buffer.getvalue()
+def outcome_of(stepping, problem: Problem, path: str) -> list[list[tuple]]:
+    """One run, see children.Outcome."""
+    return [[(*(hashed_if_large(tensor.dtype, bits) for bits in state[:3]), state[3])
+             for tensor, state in zip(problem.tensors, states, strict=True)] for states in stepping.steps_of(problem, path)]
 
 
 def answer(request: dict) -> bytes:
@@ -69,21 +54,18 @@ def answer(request: dict) -> bytes:
     provenance = stepping.provenance()
     if provenance["capability"].lower() != request["capability"]:
         raise CaptureError(f"torch: took capability {provenance['capability']} where {request['capability']} was asked for")
-    outcomes = Outcomes()
+    outcomes = []
     problem: Problem | None = None
-    for dtype_name, index, path in request["runs"]:
+    for feature, dtype_name, index, path in request["runs"]:
         dtype = BY_NAME[dtype_name]
-        if problem is None or (problem.dtype, problem.index) != (dtype, index):
-            problem = generate(request["seed"], index, dtype)
+        if problem is None or (problem.feature, problem.dtype, problem.index) != (feature, dtype, index):
+            problem = generate(feature, request["seed"], index, dtype)
         try:
-            for states in stepping.steps_of(problem, path):
-                for state in states:
-                    for bits in state:
-                        outcomes.add(bits)
+            outcomes.append(outcome_of(stepping, problem, path))
         except Exception as error:
-            raise CaptureError(f"{path}/{dtype_name} problem {index}, seed {request['seed']}, {request['capability']}, "
+            raise CaptureError(f"{path}/{dtype_name} {feature} problem {index}, seed {request['seed']}, {request['capability']}, "
                                f"{request['threads']} threads: {type(error).__name__}: {error}") from error
-    return outcomes.to_npz(provenance)
+    return pickle.dumps({"provenance": provenance, "outcomes": outcomes})
 
 
 def main() -> int:

@@ -33,6 +33,9 @@ def assert_one_line(result: subprocess.CompletedProcess, *words: str) -> None:
     (("--seed", "-1"), ("--seed", "-1")),
     (("--seed", "one"), ("--seed", "one")),
     (("--colour", "red"), ("--colour",)),
+    (("--feature", "sideways"), ("--feature", "sideways", "tensor-lr")),
+    (("--feature", "complex", "--dtype", "f32"), ("--feature complex", "c64, c128")),
+    (("--dtype", "c64"), ("--feature plain", "f64, f32, f16, bf16")),
 ])
 def test_an_option_that_is_not_understood(command, tmp_path, arguments, words):
     assert_one_line(command("--out", tmp_path / "x.h5", *arguments), *words)
@@ -95,8 +98,17 @@ def test_the_script_runs_from_any_folder(tmp_path):
     assert result.returncode == 0, result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["torch-2.13.0-cpu-f32.h5"]
     attributes = read(tmp_path / "torch-2.13.0-cpu-f32.h5").attributes
-    assert attributes["command"].startswith("scripts/capture --seed 1 --cases 3 --dtype f32 ")
+    assert attributes["command"].startswith("scripts/capture --seed 1 --cases 3 --feature plain --dtype f32 ")
     assert attributes["command"].endswith(" --out torch-2.13.0-cpu-f32.h5")
+
+
+def test_a_folder_gets_a_file_for_each_dtype_and_each_feature(command, tmp_path):
+    result = command("--out", tmp_path, "--cases", 4, "--feature", "plain", "amp", "mixed", "--dtype", "f32", "bf16", "--capability", "avx2")
+    assert result.returncode == 0, result.stderr
+    files = {path.name.removeprefix("torch-2.13.0-cpu-"): read(path) for path in tmp_path.iterdir()}
+    assert {name: {problem.feature for problem in contents.problems} for name, contents in files.items()} == {
+        "f32.h5": {"plain"}, "bf16.h5": {"plain"}, "amp.h5": {"amp"}, "mixed.h5": {"mixed"}}
+    assert " --feature mixed --dtype f32 bf16 " in files["mixed.h5"].attributes["command"]
 
 
 def test_the_script_names_a_python_that_is_not_there(tmp_path):

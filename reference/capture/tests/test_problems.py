@@ -9,18 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capture.arrays import STORED_LIMIT, Generated, as_bits, hash_bits
-from capture.dtypes import BF16, DTYPES, F16, F32, F64, decode, encode
+from capture.dtypes import BF16, COMPLEX, DTYPES, F16, F32, F64, decode, encode
+from capture.features import MAKERS, generate, problems
 from capture.hyper import DAMPENINGS, STAGES, Stages
 from capture.pools import POOLS
-from capture.problems import LARGE_SIZES, generate, problems
+from capture.problems import LARGE_SIZES
 from helpers import comparable_problem
 
-any_problem = st.builds(generate, st.integers(0, 2**64), st.integers(0, 5000), st.sampled_from(DTYPES))
+kinds = st.sampled_from([(feature, dtype) for feature, (_, dtypes) in MAKERS.items() for dtype in dtypes])
+any_problem = st.builds(lambda seed, index, kind: generate(kind[0], seed, index, kind[1]), st.integers(0, 2**64), st.integers(0, 5000), kinds)
 
 
-@given(st.integers(0, 2**64), st.integers(0, 5000), st.sampled_from(DTYPES))
-def test_a_problem_depends_on_seed_index_and_dtype_alone(seed, index, dtype):
-    assert comparable_problem(generate(seed, index, dtype)) == comparable_problem(generate(seed, index, dtype))
+@given(st.integers(0, 2**64), st.integers(0, 5000), kinds)
+def test_a_problem_depends_on_seed_index_feature_and_dtype_alone(seed, index, kind):
+    feature, dtype = kind
+    problem = generate(feature, seed, index, dtype)
+    assert comparable_problem(problem) == comparable_problem(generate(feature, seed, index, dtype))
+    assert (problem.feature, problem.dtype, problem.index) == (feature, dtype, index)
+    assert problem.tensors[0].dtype == dtype
 
 
 @given(any_problem)
@@ -33,18 +39,41 @@ def test_counts_and_shapes_are_in_range(problem):
         for values in (tensor.param, *tensor.grads):
             if values is not None:
                 assert isinstance(values, Generated) == (tensor.numel > STORED_LIMIT)
-                bits = as_bits(problem.dtype, values)
-                assert (bits.dtype, bits.shape) == (problem.dtype.uint, (tensor.numel,))
+                bits = as_bits(tensor.dtype, values)
+                assert (bits.dtype, bits.shape) == (tensor.dtype.uint, (tensor.numel * tensor.dtype.parts,))
+        for layout in filter(None, (tensor.layout, *tensor.grad_layouts)):
+            assert (layout.numel, layout.shape) == (tensor.numel, tensor.layout.shape)
 
 
 @given(any_problem)
 def test_pytorch_accepts_the_hyper_parameters(problem):
-    for group in problem.groups:
-        hyper = group.hyper
+    for hyper in (hyper for group in problem.groups for hyper in (group.hyper, *group.changes)):
         values = (hyper.lr, hyper.momentum, hyper.dampening, hyper.weight_decay)
         assert all(type(value) is float and 0 <= value <= F16.max_finite for value in values)
         assert 0 <= 1 - hyper.dampening <= 1
         assert not hyper.nesterov or (hyper.momentum > 0 and hyper.dampening == 0)
+
+
+@given(any_problem)
+def test_a_tensor_holds_the_value_that_the_file_says(problem):
+    for group in problem.groups:
+        for name, scalar in group.scalars:
+            for step in range(problem.steps):
+                value = getattr(group.hyper_at(step), name)
+                assert decode(scalar.dtype, encode(scalar.dtype, np.array([value])))[0] == value
+    for scaling in problem.scaling:
+        assert scaling.grad_scale is None or np.float32(scaling.grad_scale) == scaling.grad_scale
+
+
+@given(any_problem)
+def test_what_elements_share_has_one_value(problem):
+    for tensor in problem.tensors:
+        for step, layout in enumerate(tensor.grad_layouts):
+            if layout is None or not layout.overlaps or not layout.numel:
+                continue
+            shaped = tensor.grads[step].reshape(*layout.shape, tensor.dtype.parts)
+            for dim, stride in enumerate(layout.strides):
+                assert stride or (shaped == shaped.take([0], dim)).all()
 
 
 @given(any_problem)
@@ -53,7 +82,7 @@ def test_flags_tell_of_every_special_element(problem):
     assert ("none" in flags) == any(grad is None for tensor in problem.tensors for grad in tensor.grads)
     assert ("large" in flags) == any(tensor.numel > STORED_LIMIT for tensor in problem.tensors)
     with np.errstate(invalid="ignore"):
-        data = [decode(problem.dtype, values) for tensor in problem.tensors for values in (tensor.param, *tensor.grads)
+        data = [decode(tensor.dtype, values) for tensor in problem.tensors for values in (tensor.param, *tensor.grads)
                 if isinstance(values, np.ndarray)]
     assert "nan" in flags or not any(np.isnan(values).any() for values in data)
     assert flags & {"nan", "inf"} or not any(np.isinf(values).any() for values in data)
@@ -62,7 +91,7 @@ def test_flags_tell_of_every_special_element(problem):
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.name)
 def test_the_first_problems_cover_all_stages_with_all_pools(dtype):
     seen = set()
-    for problem in islice(problems(1, (dtype,)), 160):
+    for problem in islice(problems(1, [("plain", dtype)]), 160):
         if problem.steps > 1:
             hyper = problem.groups[0].hyper
             momentum = "nesterov" if hyper.nesterov else "none" if not hyper.momentum else "damped" if hyper.dampening else "plain"
@@ -89,6 +118,11 @@ def test_generated_arrays_follow_the_documented_formula(seed, dtype):
         expected.append(sign << (dtype.width - 1) | exponent << dtype.mantissa_bits | z % (1 << dtype.mantissa_bits))
     assert Generated(seed, 5).bits(dtype).tolist() == expected
     assert all(2**-12 <= abs(value) < 2**4 for value in decode(dtype, Generated(seed, 64).bits(dtype)))
+
+
+@pytest.mark.parametrize("dtype, part", [(COMPLEX[0], F32), (COMPLEX[1], F64)], ids=["c64", "c128"])
+def test_a_generated_complex_array_is_one_of_its_parts(dtype, part):
+    assert Generated(5, 7).bits(dtype).tolist() == Generated(5, 14).bits(part).tolist()
 
 
 def test_the_hash_is_xxh3():

@@ -11,7 +11,7 @@ import pytest
 from capture.dtypes import BY_NAME, decode
 from capture.plan import CAPABILITIES, PATHS, Selection, plan
 from capture.reading import Contents, read
-from capture.store import COLUMNS
+from capture.schema import COLUMNS, FIRST
 from capture.undefined import undefined_after
 from helpers import comparable_problem, without_chance
 
@@ -45,7 +45,7 @@ def test_every_path_has_300_cases_with_and_without_fma(name):
 @each_dtype
 def test_the_problems_follow_from_the_seed(name):
     contents = contents_of(name)
-    selection = Selection(contents.attributes["seed"], len(contents.cases), (BY_NAME[name],), PATHS, CAPABILITIES, (1, 2))
+    selection = Selection(contents.attributes["seed"], len(contents.cases), (("plain", BY_NAME[name]),), PATHS, CAPABILITIES, (1, 2))
     planned = plan(selection)
     assert [comparable_problem(problem) for problem in contents.problems] == [comparable_problem(problem) for problem, _ in planned]
     assert [case.run for case in contents.cases] == [run for _, runs in planned for run in runs]
@@ -107,7 +107,7 @@ def test_the_provenance_is_complete(name):
 def test_every_column_is_shuffled_compressed_and_checksummed(name):
     with h5py.File(file_of(name)) as file:
         columns = [column for table in file.values() for column in table.values()]
-        assert len(columns) == sum(map(len, COLUMNS.values())) + len(("u16", "u32", "u64"))
+        assert len(columns) == sum(map(len, FIRST.values())) + len(("u16", "u32", "u64"))
         for column in columns:
             assert (column.shuffle, column.compression, column.fletcher32) == (True, "gzip", True)
             assert column.ndim == 1 and column.chunks
