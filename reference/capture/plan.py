@@ -10,6 +10,8 @@ from .model import Problem
 PATHS = ("forloop", "foreach", "fused")
 CAPABILITIES = ("default", "avx2", "avx512")
 """Both in the order of their codes in the file format."""
+CAPABILITY_CODES = {name: code for code, name in enumerate(CAPABILITIES)} | {"cuda-sm80": 16, "cuda-sm90": 17, "cuda-sm100": 18}
+"""Those, and the CUDA devices that cuda/ captures on."""
 AVX512_PERIOD = 8
 
 

@@ -11,8 +11,10 @@ from .children import Outcome
 from .dtypes import BY_CODE
 from .hyper import Hyper
 from .model import FEATURES, FLAGS, SCALARS, Group, Layout, Problem, Scalar, Scaling, Tensor
-from .plan import CAPABILITIES, PATHS, Run
+from .plan import CAPABILITY_CODES, PATHS, Run
 from .schema import ADDED, COLUMNS, FIRST, GENERATED, HASHED, NEW, NONE, SCHEMA, SCHEMA_VERSION
+
+NAME_OF_CAPABILITY = {code: name for name, code in CAPABILITY_CODES.items()}
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class _Reader:
         width = len(problem.tensors)
         outcome = [[self.outcome(found["outcome_begin"] + step * width + tensor) for tensor in range(width)]
                    for step in range(problem.steps)]
-        return Case(found["problem"], Run(PATHS[found["path"]], CAPABILITIES[found["capability"]], found["threads"]), outcome)
+        return Case(found["problem"], Run(PATHS[found["path"]], NAME_OF_CAPABILITY[found["capability"]], found["threads"]), outcome)
 
     def outcome(self, row: int) -> tuple:
         found = self.row("outcome", row)

@@ -9,7 +9,7 @@ from .arrays import STORED_LIMIT, Generated, Hashed, hash_bits
 from .children import Outcome
 from .dtypes import Dtype
 from .model import FEATURES, SCALARS, Group, Layout, Problem, Tensor
-from .plan import CAPABILITIES, PATHS, Run
+from .plan import CAPABILITY_CODES, PATHS, Run
 from .schema import COLUMNS, GENERATED, HASHED, NONE, SCHEMA, SCHEMA_VERSION, STORED, Table
 
 CHUNK = 1 << 15
@@ -44,7 +44,7 @@ class VectorFile:
                 begins[block] = len(self.tables["outcome"].rows)
                 for fields in block:
                     self.tables["outcome"].add(**dict(fields))
-            self.tables["case"].add(problem=problem_row, path=PATHS.index(run.path), capability=CAPABILITIES.index(run.capability),
+            self.tables["case"].add(problem=problem_row, path=PATHS.index(run.path), capability=CAPABILITY_CODES[run.capability],
                                     threads=run.threads, outcome_begin=begins[block])
 
     def _add_problem(self, problem: Problem) -> int:
