@@ -1,0 +1,337 @@
+/* engine.c - exactsgd._core.Engine: which bits to compute, memory that steps reuse, and step(), which is sgd_step on Python
+ * objects (torch/optim/sgd.py: sgd()).
+ */
+#include <stdlib.h>
+
+#include "core.h"
+
+typedef struct engine {
+    PyObject_HEAD
+    sgd_config config;
+    sgd_workspace *workspace;
+    bool busy;       /* a step without the GIL is using the workspace */
+    PyObject *plain; /* see import_context */
+} engine;
+
+/* ---- one call ------------------------------------------------------------------------------------------------------------ */
+
+/* What step() was called with, and the memory for it. */
+typedef struct call {
+    engine *engine;
+    import_context context;
+    PyObject *params, *grads; /* tuples of one length */
+    PyObject *buffers;        /* list of that length; empty: momentum is 0 */
+    PyObject *allocate;
+    PyObject *made; /* list: the buffers that this step makes, None elsewhere */
+    option_tensors tensors;
+    sgd_options options;
+    sgd_config config;
+    DLTensor grad_scale, found_inf;
+    sgd_scaling scaling;
+    sgd_item *items;
+    DLTensor *descriptors; /* three an item */
+    size_t count;
+} call;
+
+static PyObject *tuple_of(const int64_t *values, int32_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    for (int32_t i = 0; tuple && i < count; i++) {
+        PyObject *value = PyLong_FromLongLong(values[i]);
+        if (!value)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, i, value);
+    }
+    return tuple;
+}
+
+/* A new momentum buffer, allocated by the host as PyTorch would have laid it out. */
+static PyObject *allocate_buffer(const call *call, size_t index)
+{
+    const sgd_item *item = &call->items[index];
+    int64_t *strides = malloc((size_t)item->grad->ndim * sizeof *strides + 1);
+    if (!strides)
+        return PyErr_NoMemory();
+    sgd_error error;
+    PyObject *buffer = NULL;
+    if (sgd_buffer_strides(&call->options, call->config.backend, item->param, item->grad, strides, &error)) {
+        core_raise(&error);
+    } else {
+        PyObject *shape = tuple_of(item->grad->shape, item->grad->ndim), *places = tuple_of(strides, item->grad->ndim);
+        if (shape && places)
+            buffer = PyObject_CallFunctionObjArgs(call->allocate, PyTuple_GET_ITEM(call->grads, (Py_ssize_t)index), shape,
+                                                  places, NULL);
+        Py_XDECREF(places);
+        Py_XDECREF(shape);
+    }
+    free(strides);
+    return buffer;
+}
+
+/* The momentum buffer of an item: the one that there is, or a new one. */
+static bool import_buffer(call *call, size_t index, DLTensor *room)
+{
+    sgd_item *item = &call->items[index];
+    PyObject *buffer = PyList_GET_ITEM(call->buffers, (Py_ssize_t)index);
+    item->has_buffer = buffer != Py_None;
+    if (item->has_buffer) {
+        Py_INCREF(buffer);
+    } else {
+        buffer = allocate_buffer(call, index);
+        if (!buffer)
+            return false;
+        Py_INCREF(buffer);
+        if (PyList_SetItem(call->made, (Py_ssize_t)index, buffer)) {
+            Py_DECREF(buffer);
+            return false;
+        }
+    }
+    bool fine = PyList_Append(call->context.owners, buffer) == 0 && core_import(&call->context, buffer, true, room);
+    item->buffer = room;
+    Py_DECREF(buffer);
+    return fine;
+}
+
+static bool import_items(call *call)
+{
+    for (size_t i = 0; i < call->count; i++) {
+        DLTensor *room = call->descriptors + 3 * i;
+        call->items[i] = (sgd_item){.param = &room[0], .grad = &room[1]};
+        if (!core_import(&call->context, PyTuple_GET_ITEM(call->params, (Py_ssize_t)i), true, &room[0]) ||
+            !core_import(&call->context, PyTuple_GET_ITEM(call->grads, (Py_ssize_t)i), false, &room[1]))
+            return false;
+        if (PyList_GET_SIZE(call->buffers) && !import_buffer(call, i, &room[2]))
+            return false;
+    }
+    return true;
+}
+
+static bool import_scaling(call *call, PyObject *grad_scale, PyObject *found_inf)
+{
+    if (grad_scale != Py_None) {
+        call->scaling.grad_scale = &call->grad_scale;
+        if (!core_import(&call->context, grad_scale, false, &call->grad_scale))
+            return false;
+    }
+    if (found_inf != Py_None) {
+        call->scaling.found_inf = &call->found_inf;
+        if (!core_import(&call->context, found_inf, false, &call->found_inf))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the step ------------------------------------------------------------------------------------------------------------ */
+
+/* Gradients are written in fewer cases than this says; then it is a little slower for nothing. */
+static bool may_write_grads(const call *call, sgd_path path)
+{
+    return (path == SGD_FOREACH && call->options.nesterov) || call->options.weight_decay_tensor.requires_grad ||
+           call->scaling.grad_scale;
+}
+
+static bool buffers_mixed(const call *call)
+{
+    for (size_t i = 1; i < call->count; i++)
+        if (call->items[i].has_buffer != call->items[0].has_buffer)
+            return true;
+    return false;
+}
+
+/* How many items the library may take at once: all, or, where they share memory, one after the other; 0 where an exception
+ * is set. */
+static size_t stride_of_items(const call *call)
+{
+    sgd_path path = sgd_options_path(&call->options, call->config.backend);
+    switch (core_overlap(call->items, call->count, may_write_grads(call, path))) {
+    case OVERLAP_NONE: return call->count ? call->count : 1;
+    case OVERLAP_NO_MEMORY: PyErr_NoMemory(); return 0;
+    case OVERLAP_ITEMS:
+        if (path == SGD_FORLOOP || (path == SGD_FUSED && !buffers_mixed(call)))
+            return 1;
+        /* fall through */
+    default: PyErr_SetString(core_unsupported, "tensors that share memory"); return 0;
+    }
+}
+
+static bool run(call *call, size_t stride)
+{
+    sgd_workspace *workspace = call->engine->busy ? NULL : call->engine->workspace;
+    sgd_error error = {0};
+    sgd_status status = SGD_OK;
+    size_t done = 0;
+    call->engine->busy = true;
+    Py_BEGIN_ALLOW_THREADS
+    do {
+        size_t left = call->count - done;
+        status = sgd_step(&call->config, &call->options, call->items + done, left < stride ? left : stride, &call->scaling,
+                          workspace, &error);
+        done += stride;
+    } while (!status && done < call->count);
+    Py_END_ALLOW_THREADS
+    if (workspace)
+        call->engine->busy = false;
+    if (status)
+        core_raise(&error);
+    return !status;
+}
+
+static bool keep_made(const call *call)
+{
+    for (size_t i = 0; i < call->count && PyList_GET_SIZE(call->buffers); i++) {
+        PyObject *buffer = PyList_GET_ITEM(call->made, (Py_ssize_t)i);
+        if (buffer == Py_None || !call->items[i].has_buffer)
+            continue;
+        Py_INCREF(buffer);
+        if (PyList_SetItem(call->buffers, (Py_ssize_t)i, buffer))
+            return false;
+    }
+    return true;
+}
+
+static bool check_lengths(const call *call)
+{
+    Py_ssize_t params = PyTuple_GET_SIZE(call->params), buffers = PyList_GET_SIZE(call->buffers);
+    if (PyTuple_GET_SIZE(call->grads) == params && (buffers == 0 || buffers == params))
+        return true;
+    PyErr_Format(PyExc_ValueError, "%zd params, %zd gradients, %zd momentum buffers", params, PyTuple_GET_SIZE(call->grads),
+                 buffers);
+    return false;
+}
+
+static bool reserve(call *call)
+{
+    call->count = (size_t)PyTuple_GET_SIZE(call->params);
+    call->items = calloc(call->count + 1, sizeof *call->items);
+    call->descriptors = calloc(3 * call->count + 1, sizeof *call->descriptors);
+    call->context = (import_context){call->engine->plain, PyList_New(0)};
+    call->made = PyList_New((Py_ssize_t)call->count);
+    for (size_t i = 0; call->made && i < call->count; i++) {
+        Py_INCREF(Py_None);
+        PyList_SET_ITEM(call->made, (Py_ssize_t)i, Py_None);
+    }
+    if (!call->items || !call->descriptors)
+        PyErr_NoMemory();
+    return !PyErr_Occurred();
+}
+
+static void clear(call *call)
+{
+    free(call->items);
+    free(call->descriptors);
+    Py_XDECREF(call->context.owners);
+    Py_XDECREF(call->made);
+    Py_XDECREF(call->params);
+    Py_XDECREF(call->grads);
+}
+
+/* An import's failure that is the object's own (it has no memory, it is on no device that DLPack knows) means that the
+ * library cannot take it; a TypeError or ValueError of arrays is the caller's mistake. */
+static void as_unsupported(const engine *engine)
+{
+    if (!engine->plain || !PyErr_Occurred() || PyErr_ExceptionMatches(core_unsupported) ||
+        PyErr_ExceptionMatches(PyExc_KeyError) || PyErr_ExceptionMatches(PyExc_MemoryError))
+        return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_Format(core_unsupported, "%S", value ? value : type);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+static PyObject *engine_step(engine *self, PyObject *args)
+{
+    PyObject *params, *grads, *group, *grad_scale, *found_inf;
+    call call = {.engine = self, .config = self->config};
+    unsigned torch_threads, threads;
+    if (!PyArg_ParseTuple(args, "OOO!O!IIOOO:step", &params, &grads, &PyList_Type, &call.buffers, &PyDict_Type, &group,
+                          &torch_threads, &threads, &grad_scale, &found_inf, &call.allocate))
+        return NULL;
+    call.config.torch_threads = torch_threads;
+    call.config.threads = threads;
+    call.params = PySequence_Tuple(params);
+    call.grads = call.params ? PySequence_Tuple(grads) : NULL;
+    size_t stride = 0;
+    if (call.grads && check_lengths(&call) && reserve(&call)) {
+        bool imported = core_options(&call.context, group, &call.tensors, &call.options) &&
+                        import_scaling(&call, grad_scale, found_inf) && import_items(&call);
+        if (!imported)
+            as_unsupported(self);
+        stride = imported ? stride_of_items(&call) : 0;
+    }
+    bool fine = stride && run(&call, stride) && keep_made(&call);
+    clear(&call);
+    if (!fine)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* ---- the type ------------------------------------------------------------------------------------------------------------ */
+
+static bool choose_contract(engine *self, const char *contract, const char *defects)
+{
+    self->config = sgd_config_default();
+    if (!sgd_contract_parse(contract, &self->config.contract)) {
+        PyErr_Format(PyExc_ValueError, "no contract is called %s", contract);
+        return false;
+    }
+    if (strcmp(defects, "fix") && strcmp(defects, "reproduce")) {
+        PyErr_Format(PyExc_ValueError, "defects must be \"fix\" or \"reproduce\", not \"%s\"", defects);
+        return false;
+    }
+    self->config.defects = strcmp(defects, "fix") ? SGD_DEFECTS_REPRODUCE : SGD_DEFECTS_FIX;
+    return true;
+}
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"contract", "defects", "plain", NULL};
+    const char *contract, *defects;
+    PyObject *plain;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ssO:Engine", names, &contract, &defects, &plain))
+        return NULL;
+    if (plain != Py_None && !PyTuple_Check(plain)) {
+        PyErr_SetString(PyExc_TypeError, "plain must be a tuple of types or None");
+        return NULL;
+    }
+    engine *self = (engine *)type->tp_alloc(type, 0);
+    if (!self || !choose_contract(self, contract, defects)) {
+        Py_XDECREF(self);
+        return NULL;
+    }
+    sgd_error error;
+    if (sgd_workspace_create(&self->workspace, &error)) {
+        Py_DECREF(self);
+        return core_raise(&error);
+    }
+    self->config.backend = sgd_backend_cpu(sgd_isa_best());
+    self->plain = plain == Py_None ? NULL : plain;
+    Py_XINCREF(self->plain);
+    return (PyObject *)self;
+}
+
+static void engine_dealloc(engine *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    sgd_workspace_destroy(self->workspace);
+    Py_XDECREF(self->plain);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef engine_methods[] = {
+    {"step", (PyCFunction)engine_step, METH_VARARGS, "One step of one param group; see _core.pyi."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot engine_slots[] = {
+    {Py_tp_doc, "Which bits to compute, and memory that steps reuse."},
+    {Py_tp_new, engine_new},
+    {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_methods, engine_methods},
+    {0, NULL},
+};
+
+PyType_Spec core_engine_spec = {"exactsgd._core.Engine", sizeof(engine), 0, Py_TPFLAGS_DEFAULT, engine_slots};
