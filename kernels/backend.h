@@ -58,15 +58,6 @@ typedef struct sgd_step_tensor {
     void *buffer; /* read and written when momentum != 0, else NULL */
 } sgd_step_tensor;
 
-/* How PyTorch's TensorIterator sees the innermost dimension of an operation (ATen/native/cpu/Loops.h). */
-typedef enum sgd_inner {
-    SGD_INNER_CONTIGUOUS,       /* all strides 1: a vectorised body and a tail                                      */
-    SGD_INNER_BROADCAST,        /* one input has stride 0, all else 1: vectorised too                               */
-    SGD_INNER_STRIDED,          /* anything else: the scalar loop takes every element; the output is a new tensor,  */
-    SGD_INNER_STRIDED_IN_PLACE, /* ... or one of the inputs                                                         */
-    SGD_INNER_COUNT
-} sgd_inner;
-
 /* One operand list entry of a single operation: numel elements each; out may be x or y itself, else they do not overlap. */
 typedef struct sgd_operand {
     sgd_dtype dtype;

@@ -178,7 +178,7 @@ static sgd_status bad_step(void *context, const sgd_arithmetic *arithmetic, cons
                                   .nesterov = hyper->nesterov,
                                   .maximize = hyper->maximize};
     /* A foreach list with buffers missing arrives as for-loop arithmetic; the oracle finds that out by itself. */
-    if (count > 0 && tensors[0].write_grad)
+    if (count > 0 && tensors[0].write_grad && arithmetic->path == SGD_FORLOOP && !hyper->weight_decay_addcmul)
         options.path = SGD_FOREACH;
     for (size_t i = 0; i < count; i++)
         list[i] = (sgd_oracle_tensor){.dtype = tensors[i].dtype,

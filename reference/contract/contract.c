@@ -31,9 +31,9 @@ static const char *const contract_descriptions[] = {
 #define CONTRACT(id, name, what) what,
 #include "names.def"
 };
-static const char *const stage_names[] = {"negate",   "decay",    "negate+decay", "first buffer",
-                                          "momentum", "nesterov", "param",        "store"};
-static const char *const segment_names[] = {"any", "body", "tail"};
+static const char *const stage_names[] = {"unscale", "store grad", "negate",   "decay",    "negate+decay", "decay (tensor)", "first buffer",
+                                          "scale",   "momentum",   "nesterov", "param",    "param (tensor)", "store"};
+static const char *const segment_names[] = {"any", "body", "tail", "group"};
 static const char *const narrow_names[] = {"sign and top payload bits, quieted", "sign | 0x7E00", "0xFFFF", "0x7FC0"};
 
 static const char *name_of(const char *const *names, size_t count, size_t value)
@@ -100,7 +100,7 @@ static const sgd_rule torch_rules[] = {
 #include "rules.def"
 };
 static const sgd_width torch_widths[] = {
-#define WIDTH(paths, dtypes, lanes, chunk, defect) {paths, dtypes, lanes, chunk, defect, 0},
+#define WIDTH(paths, dtypes, lanes, chunk, defect, storage) {paths, dtypes, lanes, chunk, defect, storage, 0},
 #include "rules.def"
 };
 static const sgd_narrowing torch_narrowings[] = {
@@ -108,8 +108,18 @@ static const sgd_narrowing torch_narrowings[] = {
     {contracts, dtypes, SGD_SEGMENT_##segment, SGD_NARROW_##nan_becomes},
 #include "rules.def"
 };
-static const sgd_rulebook torch_book = {torch_rules,         COUNT(torch_rules),      torch_widths,
-                                        COUNT(torch_widths), torch_narrowings, COUNT(torch_narrowings)};
+static const sgd_tail_group torch_groups[] = {
+#define GROUP(contracts, dtypes, stages, inner, least, begin, end) \
+    {contracts, dtypes, stages, SGD_INNER_##inner, least, begin, end},
+#include "rules.def"
+};
+static const sgd_product torch_products[] = {
+#define PRODUCT(name, re, im) {name, {re, im}},
+#include "rules.def"
+};
+static const sgd_rulebook torch_book = {torch_rules,      COUNT(torch_rules),      torch_widths, COUNT(torch_widths),
+                                        torch_narrowings, COUNT(torch_narrowings), torch_groups, COUNT(torch_groups),
+                                        torch_products,   COUNT(torch_products)};
 
 const sgd_rulebook *sgd_rulebook_torch(void) { return &torch_book; }
 
@@ -148,9 +158,26 @@ const sgd_narrowing *sgd_rulebook_narrowing(const sgd_rulebook *book, sgd_contra
     return NULL;
 }
 
+const sgd_tail_group *sgd_rulebook_group(const sgd_rulebook *book, sgd_contract contract, sgd_dtype dtype, sgd_stage stage,
+                                    sgd_inner inner)
+{
+    for (const sgd_tail_group *group = book->groups; group < book->groups + book->group_count; group++)
+        if ((group->contracts & SET_OF(contract)) && (group->dtypes & SET_OF(dtype)) && (group->stages & SET_OF(stage)) &&
+            group->inner == inner)
+            return group;
+    return NULL;
+}
+
+size_t sgd_tail_group_end(const sgd_tail_group *group, size_t length)
+{
+    if (length < group->least)
+        return 0;
+    return group->end ? group->end : length - length % 2;
+}
+
 sgd_nan sgd_rulebook_nan(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype)
 {
-    for (int segment = SGD_SEGMENT_BODY; segment <= SGD_SEGMENT_TAIL; segment++) {
+    for (int segment = SGD_SEGMENT_BODY; segment < SGD_SEGMENT_COUNT; segment++) {
         const sgd_narrowing *line = sgd_rulebook_narrowing(book, contract, dtype, segment);
         if (line && (line->narrow == SGD_NARROW_ALL_ONES || line->narrow == SGD_NARROW_X_7FC0))
             continue;

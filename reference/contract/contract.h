@@ -60,20 +60,42 @@ SGD_API bool sgd_contract_parse(const char *name, sgd_contract *out);
 /* ---- rules ------------------------------------------------------------------------------------------------------- */
 
 /* The stages of a step in the order of torch/optim/sgd.py.  NEGATE_DECAY, where a rule has it, stands for NEGATE and
- * DECAY together; FIRST runs instead of MOMENTUM where there is no buffer yet. */
+ * DECAY together unless the gradient was unscaled; FIRST runs instead of SCALE and MOMENTUM where there is no buffer yet;
+ * DECAY_ADDCMUL and PARAM_ADDCMUL run instead of DECAY and PARAM where weight decay or lr is a tensor that requires grad. */
 typedef enum sgd_stage {
-    SGD_STAGE_NEGATE,       /* maximize                                    */
-    SGD_STAGE_DECAY,        /* weight_decay != 0                           */
-    SGD_STAGE_NEGATE_DECAY, /* maximize and weight_decay != 0              */
-    SGD_STAGE_FIRST,        /* momentum != 0, no buffer yet                */
-    SGD_STAGE_MOMENTUM,     /* momentum != 0                               */
-    SGD_STAGE_NESTEROV,     /* nesterov; without it g = b                  */
-    SGD_STAGE_PARAM,        /* always                                      */
-    SGD_STAGE_STORE,        /* momentum != 0: the buffer goes to memory    */
+    SGD_STAGE_UNSCALE,       /* grad_scale                                                                      */
+    SGD_STAGE_STORE_GRAD,    /* grad_scale: what goes to p.grad; the step goes on with the value before         */
+    SGD_STAGE_NEGATE,        /* maximize                                                                        */
+    SGD_STAGE_DECAY,         /* weight_decay != 0                                                               */
+    SGD_STAGE_NEGATE_DECAY,  /* maximize and weight_decay != 0                                                  */
+    SGD_STAGE_DECAY_ADDCMUL, /* weight_decay != 0, a tensor that requires grad                                  */
+    SGD_STAGE_FIRST,         /* momentum != 0, no buffer yet                                                    */
+    SGD_STAGE_SCALE,         /* momentum != 0: buf.mul_(momentum), where MOMENTUM does not hold it already      */
+    SGD_STAGE_MOMENTUM,      /* momentum != 0                                                                   */
+    SGD_STAGE_NESTEROV,      /* nesterov; without it g = b                                                      */
+    SGD_STAGE_PARAM,         /* always                                                                          */
+    SGD_STAGE_PARAM_ADDCMUL, /* lr is a tensor that requires grad                                               */
+    SGD_STAGE_STORE,         /* momentum != 0: the buffer goes to memory                                        */
     SGD_STAGE_COUNT
 } sgd_stage;
 
-typedef enum sgd_segment { SGD_SEGMENT_ANY, SGD_SEGMENT_BODY, SGD_SEGMENT_TAIL, SGD_SEGMENT_COUNT } sgd_segment;
+/* Where in a row of elements a rule holds: a vectorised body and the rest, of which some elements are a group of their own. */
+typedef enum sgd_segment {
+    SGD_SEGMENT_ANY,
+    SGD_SEGMENT_BODY,
+    SGD_SEGMENT_TAIL,
+    SGD_SEGMENT_GROUP,
+    SGD_SEGMENT_COUNT
+} sgd_segment;
+
+/* How TensorIterator sees the innermost dimension of an operation (ATen/native/cpu/Loops.h). */
+typedef enum sgd_inner {
+    SGD_INNER_CONTIGUOUS,       /* all strides 1: a vectorised body and a tail                                      */
+    SGD_INNER_BROADCAST,        /* one input has stride 0, all else 1: vectorised too                               */
+    SGD_INNER_STRIDED,          /* anything else: the scalar loop takes every element; the output is a new tensor,  */
+    SGD_INNER_STRIDED_IN_PLACE, /* ... or one of the inputs                                                         */
+    SGD_INNER_COUNT
+} sgd_inner;
 
 /* How golden NaNs compare: bit for bit, or any NaN equal to any NaN. */
 typedef enum sgd_nan { SGD_NAN_EXACT, SGD_NAN_CLASS } sgd_nan;
@@ -100,9 +122,23 @@ typedef struct sgd_width {
     uint32_t paths, dtypes;
     uint32_t lanes;
     uint32_t chunk;
-    const char *defect; /* id of the defect that the body has in PyTorch, or NULL */
-    int32_t shift;      /* moves the boundary between body and tail: 0 but in books of mistakes */
+    const char *defect;  /* id of the defect that the body has in PyTorch, or NULL */
+    const char *storage; /* id of the defect by which PyTorch walks memory and knows nothing of strides, or NULL */
+    int32_t shift;       /* moves the boundary between body and tail: 0 but in books of mistakes */
 } sgd_width;
+
+/* Of a tail of `length` >= least elements, those from `begin` to before sgd_tail_group_end() are the segment GROUP. */
+typedef struct sgd_tail_group {
+    uint32_t contracts, dtypes, stages;
+    sgd_inner inner;
+    uint32_t least, begin, end; /* end 0: all pairs */
+} sgd_tail_group;
+
+/* A product of two complex values x and y: the texts of its real and its imaginary part. */
+typedef struct sgd_product {
+    const char *name;
+    const char *parts[2];
+} sgd_product;
 
 typedef struct sgd_narrowing {
     uint32_t contracts, dtypes;
@@ -118,6 +154,10 @@ typedef struct sgd_rulebook {
     size_t width_count;
     const sgd_narrowing *narrowings;
     size_t narrowing_count;
+    const sgd_tail_group *groups;
+    size_t group_count;
+    const sgd_product *products;
+    size_t product_count;
 } sgd_rulebook;
 
 /* The rules as PyTorch has them; lives as long as the program. */
@@ -126,13 +166,19 @@ SGD_API const sgd_rulebook *sgd_rulebook_torch(void);
 /* Whether PyTorch has this path for this dtype at all: fused has no complex rules, for torch._fused_sgd_ refuses them. */
 SGD_API bool sgd_rulebook_has(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype);
 
-/* The line that holds for one cell, NULL where there is none (that stage then does not exist there).  `segment` is BODY
- * or TAIL. */
+/* The line that holds for one cell, NULL where there is none (that stage then does not exist there).  `segment` is BODY,
+ * TAIL or GROUP. */
 SGD_API const sgd_rule *sgd_rulebook_rule(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype,
                                           sgd_segment segment, sgd_stage stage);
 SGD_API const sgd_width *sgd_rulebook_width(const sgd_rulebook *book, sgd_path path, sgd_dtype dtype);
 SGD_API const sgd_narrowing *sgd_rulebook_narrowing(const sgd_rulebook *book, sgd_contract contract, sgd_dtype dtype,
                                                     sgd_segment segment);
+
+/* NULL where a tail of this operation has no group. */
+SGD_API const sgd_tail_group *sgd_rulebook_group(const sgd_rulebook *book, sgd_contract contract, sgd_dtype dtype, sgd_stage stage,
+                                            sgd_inner inner);
+/* The place in a tail of `length` elements behind the group's last; group->begin or less where it is empty. */
+SGD_API size_t sgd_tail_group_end(const sgd_tail_group *group, size_t length);
 
 /* How NaNs of a path and dtype compare under finite or infinite hyper-parameters. */
 SGD_API sgd_nan sgd_rulebook_nan(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype);

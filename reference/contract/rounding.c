@@ -12,7 +12,9 @@ _Static_assert(FLT_EVAL_METHOD == 0, "float and double must round at every opera
 #define F32_DEFAULT_NAN UINT64_C(0xFFC00000)
 #define F64_DEFAULT_NAN UINT64_C(0xFFF8000000000000)
 
-working working_of(sgd_dtype dtype) { return dtype == SGD_F64 ? WORKING_F64 : WORKING_F32; }
+working working_of(sgd_dtype dtype) { return dtype == SGD_F64 || dtype == SGD_C128 ? WORKING_F64 : WORKING_F32; }
+
+static bool is_16_bit(sgd_dtype dtype) { return dtype == SGD_F16 || dtype == SGD_BF16; }
 
 static float float_of(uint64_t bits)
 {
@@ -65,6 +67,20 @@ uint64_t rounding_from_double(working format, double value)
     return bits_of_float((float)value);
 }
 
+uint64_t rounding_convert(working from, working to, uint64_t bits)
+{
+    if (from == to)
+        return bits;
+    if (from == WORKING_F32) {
+        uint64_t sign = bits >> 31 << 63;
+        return is_nan(from, bits) ? quieted(to, sign | UINT64_C(0x7FF0000000000000) | (bits & 0x007FFFFF) << 29)
+                                  : bits_of_double(float_of(bits));
+    }
+    uint64_t sign = bits >> 63 << 31;
+    return is_nan(from, bits) ? quieted(to, sign | 0x7F800000 | (bits >> 29 & 0x007FFFFF))
+                              : bits_of_float((float)double_of(bits));
+}
+
 uint64_t rounding_mul(working format, uint64_t x, uint64_t y)
 {
     if (is_nan(format, x))
@@ -83,6 +99,26 @@ uint64_t rounding_add(working format, uint64_t x, uint64_t y)
         return quieted(format, y);
     return made(format, format == WORKING_F64 ? bits_of_double(double_of(x) + double_of(y))
                                               : bits_of_float(float_of(x) + float_of(y)));
+}
+
+uint64_t rounding_sub(working format, uint64_t x, uint64_t y)
+{
+    if (is_nan(format, x))
+        return quieted(format, x);
+    if (is_nan(format, y))
+        return quieted(format, y);
+    return made(format, format == WORKING_F64 ? bits_of_double(double_of(x) - double_of(y))
+                                              : bits_of_float(float_of(x) - float_of(y)));
+}
+
+uint64_t rounding_div(working format, uint64_t x, uint64_t y)
+{
+    if (is_nan(format, x))
+        return quieted(format, x);
+    if (is_nan(format, y))
+        return quieted(format, y);
+    return made(format, format == WORKING_F64 ? bits_of_double(double_of(x) / double_of(y))
+                                              : bits_of_float(float_of(x) / float_of(y)));
 }
 
 /* Signs are applied behind the choice of the NaN, so that a NaN passes with its own sign. */
@@ -126,7 +162,7 @@ static half_format half_of(sgd_dtype dtype)
 
 uint64_t rounding_widen(sgd_dtype dtype, uint64_t stored)
 {
-    if (dtype == SGD_F64 || dtype == SGD_F32)
+    if (!is_16_bit(dtype))
         return stored;
     half_format half = half_of(dtype);
     uint64_t mantissa = stored & ((UINT64_C(1) << half.mantissa_bits) - 1);
@@ -159,7 +195,7 @@ static uint64_t narrow_nan(sgd_dtype dtype, sgd_narrow becomes, uint64_t bits)
 
 uint64_t rounding_narrow(sgd_dtype dtype, sgd_narrow nan_becomes, uint64_t bits)
 {
-    if (dtype == SGD_F64 || dtype == SGD_F32)
+    if (!is_16_bit(dtype))
         return bits;
     if (is_nan(WORKING_F32, bits))
         return narrow_nan(dtype, nan_becomes, bits);

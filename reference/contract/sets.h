@@ -1,4 +1,4 @@
-/* sets.h - names for sets of contracts, paths and dtypes: bit i stands for value i of the enum.  The .def files speak in them,
+/* sets.h - names for sets of contracts, paths, dtypes and stages: bit i stands for value i of the enum.  The .def files speak in them,
  * so whoever includes one includes this; it is for .c files only. */
 #ifndef SGD_CONTRACT_SETS_H
 #define SGD_CONTRACT_SETS_H
@@ -22,9 +22,16 @@ enum {
     F32 = SET_OF(SGD_F32),
     F16 = SET_OF(SGD_F16),
     BF16 = SET_OF(SGD_BF16),
+    C64 = SET_OF(SGD_C64),
+    C128 = SET_OF(SGD_C128),
     WIDE = F64 | F32,
     HALF = F16 | BF16,
-    ALL = WIDE | HALF
+    ALL = WIDE | HALF, /* all real ones */
+    COMPLEX = C64 | C128,
+
+    /* Stages: self + alpha*other, and buf.mul_(momentum) where it is a stage of its own */
+    ADDS = SET_OF(SGD_STAGE_DECAY) | SET_OF(SGD_STAGE_MOMENTUM) | SET_OF(SGD_STAGE_NESTEROV) | SET_OF(SGD_STAGE_PARAM),
+    SCALES = SET_OF(SGD_STAGE_SCALE)
 };
 
 #endif

@@ -19,8 +19,21 @@ static unsigned matches(const sgd_rulebook *book, int contract, int path, int dt
     return count;
 }
 
-/* NEGATE_DECAY and STORE exist in some cells only; every other stage is needed in all. */
-static bool needed(int stage) { return stage != SGD_STAGE_NEGATE_DECAY && stage != SGD_STAGE_STORE; }
+/* Stages that a cell cannot do without: the addcmul forms are the for-loop's, unscaling is fused's; NEGATE_DECAY, STORE and
+ * STORE_GRAD exist in some cells only; SCALE stands alone for complex dtypes only. */
+static bool needed(int path, int dtype, int stage)
+{
+    switch (stage) {
+    case SGD_STAGE_NEGATE_DECAY:
+    case SGD_STAGE_STORE:
+    case SGD_STAGE_STORE_GRAD: return false;
+    case SGD_STAGE_UNSCALE: return path == SGD_FUSED;
+    case SGD_STAGE_SCALE: return dtype == SGD_C64 || dtype == SGD_C128;
+    case SGD_STAGE_DECAY_ADDCMUL:
+    case SGD_STAGE_PARAM_ADDCMUL: return path == SGD_FORLOOP;
+    default: return true;
+    }
+}
 
 static void every_cell_has_exactly_one_rule_per_stage(void **state)
 {
@@ -33,20 +46,52 @@ static void every_cell_has_exactly_one_rule_per_stage(void **state)
                     for (int stage = 0; stage < SGD_STAGE_COUNT; stage++) {
                         bool exists = sgd_rulebook_has(book, (sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype);
                         unsigned found = matches(book, contract, path, dtype, segment, stage);
-                        if (found > 1 || (exists ? needed(stage) && found == 0 : found > 0))
+                        if (found > 1 || (exists ? needed(path, dtype, stage) && found == 0 : found > 0))
                             fail_msg("%s/%s/%s %s %s: %u rules", sgd_contract_name((sgd_contract)contract),
                                      sgd_path_name((sgd_path)path), sgd_dtype_name((sgd_dtype)dtype),
                                      sgd_segment_name((sgd_segment)segment), sgd_stage_name((sgd_stage)stage), found);
                     }
 }
 
-static void every_real_cell_exists(void **state)
+static void every_cell_exists_but_fused_complex(void **state)
 {
     (void)state;
     for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
         for (int path = 0; path < SGD_PATH_COUNT; path++)
-            for (int dtype = SGD_F64; dtype <= SGD_BF16; dtype++)
-                assert_true(sgd_rulebook_has(sgd_rulebook_torch(), (sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype));
+            for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
+                assert_int_equal(
+                    sgd_rulebook_has(sgd_rulebook_torch(), (sgd_contract)contract, (sgd_path)path, (sgd_dtype)dtype),
+                    path != SGD_FUSED || dtype <= SGD_BF16);
+}
+
+/* A group without a rule would leave its elements as they were. */
+static void every_group_has_exactly_one_rule(void **state)
+{
+    (void)state;
+    const sgd_rulebook *book = sgd_rulebook_torch();
+    for (const sgd_tail_group *group = book->groups; group < book->groups + book->group_count; group++)
+        for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
+            for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
+                for (int stage = 0; stage < SGD_STAGE_COUNT; stage++)
+                    if (group->contracts >> contract & group->dtypes >> dtype & group->stages >> stage & 1)
+                        for (int path = SGD_FORLOOP; path <= SGD_FOREACH; path++)
+                            assert_int_equal(matches(book, contract, path, dtype, SGD_SEGMENT_GROUP, stage), 1);
+}
+
+static void groups_end_where_they_say(void **state)
+{
+    (void)state;
+    const sgd_rulebook *book = sgd_rulebook_torch();
+    const sgd_tail_group *group =
+        sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C64, SGD_STAGE_DECAY, SGD_INNER_CONTIGUOUS);
+    assert_int_equal(sgd_tail_group_end(group, 3), 0);
+    assert_int_equal(sgd_tail_group_end(group, 7), 4);
+    group = sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C64, SGD_STAGE_DECAY, SGD_INNER_STRIDED);
+    assert_int_equal(sgd_tail_group_end(group, 1), 0);
+    assert_int_equal(sgd_tail_group_end(group, 101), 100);
+    assert_null(sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C64, SGD_STAGE_PARAM, SGD_INNER_STRIDED_IN_PLACE));
+    assert_null(sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_BASE, SGD_C64, SGD_STAGE_DECAY, SGD_INNER_STRIDED));
+    assert_null(sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C128, SGD_STAGE_DECAY, SGD_INNER_STRIDED));
 }
 
 static void every_16_bit_cell_says_what_becomes_of_a_nan(void **state)
@@ -116,7 +161,7 @@ static void a_rule_that_is_not_of_the_language_is_named(void **state)
 {
     (void)state;
     static const char *const broken[] = {"",           "g",           "g =",          "x = g",          "g = fma(p, wd)",
-                                         "g = add(p,", "g = add(p b)", "g = mul(p, m17)", "g = sqrt(g)", "g = g g"};
+                                         "g = add(p,", "g = add(p b)", "g = mul(p, m17)", "g = sqrt(g)", "g = g g", "g = x.re", "g = vmul(p)"};
     for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
         sgd_rule rule = {1, 1, 1, SGD_SEGMENT_ANY, SGD_STAGE_DECAY, SGD_NAN_EXACT, broken[i]};
         sgd_rulebook book = {.rules = &rule, .rule_count = 1};
@@ -124,13 +169,20 @@ static void a_rule_that_is_not_of_the_language_is_named(void **state)
         assert_null(sgd_oracle_create(&book, message, sizeof message));
         assert_non_null(strstr(message, "does not parse"));
     }
+    sgd_product product = {"vmul", {"mul(x.re, y.re)", "mul(x.re, p)"}};
+    sgd_rulebook book = {.products = &product, .product_count = 1};
+    char message[128] = "";
+    assert_null(sgd_oracle_create(&book, message, sizeof message));
+    assert_string_equal(message, "product vmul does not parse: mul(x.re, y.re); mul(x.re, p)");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_has_exactly_one_rule_per_stage),
-        cmocka_unit_test(every_real_cell_exists),
+        cmocka_unit_test(every_cell_exists_but_fused_complex),
+        cmocka_unit_test(every_group_has_exactly_one_rule),
+        cmocka_unit_test(groups_end_where_they_say),
         cmocka_unit_test(every_16_bit_cell_says_what_becomes_of_a_nan),
         cmocka_unit_test(nan_payloads_are_promised_where_they_were_measured),
         cmocka_unit_test(names_read_back_as_what_they_name),
