@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from ..__main__ import Parser, write_all
+from .. import stepping
+from ..__main__ import Parser, cpu_model, write_all
 from ..errors import CaptureError
 from . import golden, made, model, nans, running, runs, speed
 from .captured import Captured
@@ -49,9 +50,9 @@ def capability_of(major: int, minor: int) -> str:
 
 def provenance(device: str) -> dict[str, str]:
     """Attributes of the files: what computed, and what it was built from.  Raises CaptureError where there is no GPU."""
-    found = {"source": f"torch {torch.__version__}, stepped on {device}", "torch_version": torch.__version__,
-             "torch_commit": torch.version.git_version, "torch_cuda": str(torch.version.cuda), "date": date.today().isoformat(),
-             "platform": f"{platform.system()} {platform.machine()}"}
+    found = {"source": f"torch {torch.__version__}, stepped on {device}", **stepping.provenance(), "torch_cuda": str(torch.version.cuda),
+             "date": date.today().isoformat(), "cpu_model": cpu_model(), "platform": f"{platform.system()} {platform.machine()}"}
+    found["capabilities"] = found.pop("capability").lower()
     if device == "cuda":
         if not torch.cuda.is_available():
             raise CaptureError(f"torch {torch.__version__} finds no GPU")
@@ -100,8 +101,8 @@ class Check:
     def __init__(self, options: Namespace) -> None:
         self.options = options
         self.origin = provenance(options.device)
-        self.capability = self.origin.get("capabilities", "cuda-sm90")
-        self.exceptions = int(self.capability[7:]) < 100
+        self.capability = self.origin["capabilities"]
+        self.exceptions = self.capability != "cuda-sm100"
         self.origin["command"] = (f"scripts/capture --device {options.device} --seed {options.seed} --problems {options.problems} "
                                   f"--rounds {options.rounds} --long {options.long}")
         release = self.origin["torch_version"].split("+")[0]
@@ -112,7 +113,7 @@ class Check:
         return micro_lines(self.options.device, self.exceptions)
 
     def replay(self) -> Iterator[str]:
-        return replay_lines(self.options, f"sm_{self.capability[7:]}" if "gpu" in self.origin else "")
+        return replay_lines(self.options, self.capability.replace("cuda-sm", "sm_"))
 
     def singles(self) -> Iterator[str]:
         kept = Captured()
