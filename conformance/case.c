@@ -28,7 +28,7 @@ static void judge_oracle(const case_data *data, const answers *known, conform_ca
             for (int array = 0; array < CASE_ARRAY_COUNT; array++) {
                 const expected_array *oracle = expected_at(&known->reproduced, data, step, t, (case_array)array);
                 judge_array(&verdict, &what, &known->torch, step, t, (case_array)array,
-                            oracle->exists ? oracle->elements : NULL);
+                            (actual_array){oracle->exists ? oracle->elements : NULL, oracle->strides});
             }
     result->oracle = verdict.verdict;
     result->masked_chance = verdict.masked_chance;
@@ -44,7 +44,7 @@ static bool open_answers(answers *known, case_data *data)
         return false;
     if (!expectation_by_torch(&known->torch, data, &known->reproduced))
         return false;
-    return !data->defect || expectation_by_oracle(&known->specification, data, SGD_DEFECTS_FIX);
+    return !data->defects[0] || expectation_by_oracle(&known->specification, data, SGD_DEFECTS_FIX);
 }
 
 static void close_answers(answers *known)
@@ -73,16 +73,16 @@ static void judge_step(const subject_run *run, const judged *what, const answers
     const case_data *data = run->data;
     for (size_t t = 0; t < data->tensors; t++)
         for (int array = 0; array < CASE_ARRAY_COUNT; array++) {
-            const void *actual = subject_array(run, t, (case_array)array);
+            actual_array actual;
+            actual.elements = subject_array(run, t, (case_array)array, &actual.strides);
             judge_array(&into->torch, what, &known->torch, step, t, (case_array)array, actual);
-            if (data->defect)
+            if (data->defects[0])
                 judge_array(&into->specification, what, &known->specification, step, t, (case_array)array, actual);
         }
-    size_t overrun;
-    if (!case_plane_intact(data, run->params, &overrun))
-        judge_both_failed(into, DIFFERENCE_OVERRUN, step, overrun, CASE_PARAM, "");
-    if (!case_plane_intact(data, run->grads, &overrun))
-        judge_both_failed(into, DIFFERENCE_OVERRUN, step, overrun, CASE_GRAD, "");
+    size_t tensor;
+    case_array array;
+    if (!subject_memory_intact(run, &tensor, &array))
+        judge_both_failed(into, DIFFERENCE_OVERRUN, step, tensor, array, "");
 }
 
 static verdicts judge_subject(const case_data *data, const answers *known, const conform_subject *subject)
@@ -115,7 +115,7 @@ static verdicts judge_subject(const case_data *data, const answers *known, const
 static bool same_run(const case_data *data, const conform_subject *a, const conform_subject *b)
 {
     return a->backend == b->backend && a->threads == b->threads &&
-           (a->schedule == b->schedule || data->path == SGD_FUSED) && (a->defects == b->defects || !data->defect);
+           (a->schedule == b->schedule || data->path == SGD_FUSED) && (a->defects == b->defects || !data->defects[0]);
 }
 
 static bool is_repeat(const case_data *data, const conform_subject *subjects, size_t number)
@@ -129,14 +129,14 @@ static bool is_repeat(const case_data *data, const conform_subject *subjects, si
 static void add_verdicts(conform_case_result *result, const case_data *data, const conform_subject *subject,
                          const verdicts *got)
 {
-    bool fixed = data->defect && subject->defects == SGD_DEFECTS_FIX;
+    bool fixed = data->defects[0] && subject->defects == SGD_DEFECTS_FIX;
     const judgement *wanted = fixed ? &got->specification : &got->torch;
     result->runs++;
     if (wanted->verdict > result->library)
         result->library = wanted->verdict;
     if (wanted->verdict == CONFORM_DIFFERENT)
         add_failure(result, subject, fixed ? CONFORM_SPECIFICATION : CONFORM_TORCH, &wanted->first);
-    if (!data->defect)
+    if (!data->defects[0])
         return;
     unsigned match = (got->torch.verdict != CONFORM_DIFFERENT ? CONFORM_TORCH : 0u) |
                      (got->specification.verdict != CONFORM_DIFFERENT ? CONFORM_SPECIFICATION : 0u);
@@ -159,7 +159,8 @@ bool conform_run_case(const conform_suite *suite, size_t number, const conform_s
     bool done = case_open(&data, chosen.file, chosen.row, suite->oracle, suite->ledger) && result.failures &&
                 open_answers(&known, &data);
     if (done) {
-        result.defect = data.defect;
+        for (size_t i = 0; i < CASE_DEFECTS; i++)
+            result.defects[i] = data.defects[i];
         judge_oracle(&data, &known, &result);
         expectation_resolve(&known.torch, &data, &known.reproduced);
         for (size_t i = 0; i < count; i++)

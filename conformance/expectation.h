@@ -9,6 +9,7 @@ typedef struct expected_array {
     const void *elements;     /* NULL: known by its hash only */
     uint64_t hash;            /* where there are no elements  */
     const uint8_t *undefined; /* sets of sgd_oracle_undefined: where torch's bits are not foretold; or NULL */
+    const int64_t *strides;   /* of a momentum buffer, the number of which is its parameter's dimensions; or NULL: not known */
 } expected_array;
 
 typedef struct expectation {

@@ -1,7 +1,9 @@
 /* judge.c - see judge.h. */
 #include "judge.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "generate.h"
 
@@ -28,7 +30,9 @@ static sgd_segment segment_of(const judged *what, size_t tensor, size_t index)
     size_t group = 0, end = data->file->group.tensor_count[data->group_begin];
     while (tensor >= end)
         end += data->file->group.tensor_count[data->group_begin + ++group];
-    sgd_oracle_options options = case_options(data, group, what->defects);
+    if (!case_is_flat(data, tensor))
+        return SGD_SEGMENT_ANY;
+    sgd_oracle_options options = case_oracle_options(data, group, 0, what->defects);
     return sgd_oracle_segment(data->oracle, &options, case_dtype(data, tensor), case_numel(data, tensor), index);
 }
 
@@ -55,8 +59,31 @@ static void judge_elements(judgement *into, const judged *what, const expected_a
     different(into, at);
 }
 
+/* "(64, 1)" */
+static void strides_text(const int64_t *strides, int32_t count, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, "(");
+    for (int32_t d = 0; d < count && used < size; d++)
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, d ? ", " : "", strides[d]);
+    if (used < size)
+        snprintf(text + used, size - used, ")");
+}
+
+static void judge_strides(judgement *into, const case_layout *layout, difference at, const int64_t *wanted,
+                          const int64_t *actual)
+{
+    char expected[64], got[64];
+    if (!wanted || !actual || memcmp(wanted, actual, (size_t)layout->ndim * sizeof *wanted) == 0)
+        return;
+    strides_text(wanted, layout->ndim, expected, sizeof expected);
+    strides_text(actual, layout->ndim, got, sizeof got);
+    at.kind = DIFFERENCE_LAYOUT;
+    snprintf(at.message, sizeof at.message, "expected %s, actual %s", expected, got);
+    different(into, at);
+}
+
 void judge_array(judgement *into, const judged *what, const expectation *expected, size_t step, size_t tensor,
-                 case_array array, const void *actual)
+                 case_array array, actual_array actual)
 {
     if (into->verdict == CONFORM_DIFFERENT)
         return;
@@ -66,16 +93,18 @@ void judge_array(judgement *into, const judged *what, const expectation *expecte
                      .array = array,
                      .dtype = case_dtype(what->data, tensor),
                      .numel = case_numel(what->data, tensor)};
-    if (wanted->exists != (actual != NULL)) {
-        at.kind = actual ? DIFFERENCE_UNEXPECTED : DIFFERENCE_MISSING;
+    if (wanted->exists != (actual.elements != NULL)) {
+        at.kind = actual.elements ? DIFFERENCE_UNEXPECTED : DIFFERENCE_MISSING;
         different(into, at);
-    } else if (actual && wanted->elements) {
-        judge_elements(into, what, wanted, at, actual);
-    } else if (actual) {
+    } else if (actual.elements && wanted->elements) {
+        judge_elements(into, what, wanted, at, actual.elements);
+    } else if (actual.elements) {
         at.kind = DIFFERENCE_HASH;
         at.expected = wanted->hash;
-        at.actual = hash_array(at.dtype, at.numel, actual);
+        at.actual = hash_array(at.dtype, at.numel, actual.elements);
         if (at.actual != at.expected)
             different(into, at);
     }
+    if (into->verdict != CONFORM_DIFFERENT && wanted->exists)
+        judge_strides(into, &what->data->layouts[tensor], at, wanted->strides, actual.strides);
 }

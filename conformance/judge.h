@@ -16,7 +16,8 @@ typedef enum difference_kind {
     DIFFERENCE_HASH,       /* an array that is known by its hash only                                */
     DIFFERENCE_MISSING,    /* an array that should exist does not                                    */
     DIFFERENCE_UNEXPECTED, /* an array exists that should not                                        */
-    DIFFERENCE_OVERRUN,    /* memory behind the array was written                                    */
+    DIFFERENCE_LAYOUT,     /* a momentum buffer lies in memory otherwise                             */
+    DIFFERENCE_OVERRUN,    /* memory behind the array, or between its elements, was written          */
     DIFFERENCE_STATUS      /* the implementation answered with an error                              */
 } difference_kind;
 
@@ -28,7 +29,7 @@ typedef struct difference {
     sgd_dtype dtype;
     size_t numel, count, index; /* count elements of numel differ, the first is index (BITS) */
     size_t part;                /* which of its numbers, 1 for an imaginary part (BITS)       */
-    sgd_segment segment;        /* of that element (BITS)                                     */
+    sgd_segment segment;        /* of that element (BITS), ANY where the tensor is not flat   */
     uint64_t expected, actual;  /* bits of that number (BITS) or hashes (HASH)                */
     char message[160];          /* the implementation's (STATUS)                              */
 } difference;
@@ -45,9 +46,15 @@ typedef struct judged {
     sgd_defects defects;
 } judged;
 
-/* `actual` NULL: there is no such array.  Does nothing once the verdict is CONFORM_DIFFERENT. */
+/* An array as an implementation left it: elements in row-major order, NULL: there is none; strides as in expected_array. */
+typedef struct actual_array {
+    const void *elements;
+    const int64_t *strides;
+} actual_array;
+
+/* Does nothing once the verdict is CONFORM_DIFFERENT. */
 void judge_array(judgement *into, const judged *what, const expectation *wanted, size_t step, size_t tensor,
-                 case_array array, const void *actual);
+                 case_array array, actual_array actual);
 
 /* The implementation failed altogether. */
 void judge_failure(judgement *into, difference_kind kind, size_t step, size_t tensor, case_array array,

@@ -74,7 +74,10 @@ static bool read_set(const reader *from, const json_t *cells, const char *member
 
 static bool read_defect(const reader *from, const json_t *object, ledger_defect *out)
 {
-    const json_t *cells = json_object_get(object, "cells");
+    const json_t *cells = json_object_get(object, "cells"), *only = json_object_get(cells, "only");
+    out->only = only != NULL;
+    if (only && !json_is_string(only))
+        return wrong(from, "only", "is no string");
     return read_text(from, object, "id", &out->id) && read_text(from, object, "link", &out->link) &&
            read_text(from, object, "title", &out->title) &&
            read_set(from, cells, "contracts", contract_bit, &out->contracts) &&
@@ -143,8 +146,16 @@ const ledger_defect *ledger_find(const ledger *ledger, sgd_contract contract, sg
 {
     for (size_t i = 0; i < ledger->count; i++) {
         const ledger_defect *defect = &ledger->defects[i];
-        if (defect->contracts >> contract & 1 && defect->paths >> path & 1 && defect->dtypes >> dtype & 1)
+        if (!defect->only && defect->contracts >> contract & 1 && defect->paths >> path & 1 && defect->dtypes >> dtype & 1)
             return defect;
     }
+    return NULL;
+}
+
+const ledger_defect *ledger_find_id(const ledger *ledger, const char *id)
+{
+    for (size_t i = 0; i < ledger->count; i++)
+        if (strcmp(ledger->defects[i].id, id) == 0)
+            return &ledger->defects[i];
     return NULL;
 }

@@ -17,6 +17,7 @@ typedef struct ledger_defect {
     char *link;
     char *title;
     uint32_t contracts, paths, dtypes;   /* sets: bit i stands for value i of the enum */
+    bool only;                           /* it shows in some cases of these cells only: whoever looks at a case must say */
 } ledger_defect;
 
 typedef struct ledger {
@@ -28,7 +29,10 @@ typedef struct ledger {
 ledger *ledger_load(const char *file, conform_error *error);
 void ledger_free(ledger *ledger); /* takes NULL */
 
-/* The defect that a contract, path and dtype have; NULL for none. */
+/* The defect that all cases of a contract, path and dtype have; NULL for none. */
 const ledger_defect *ledger_find(const ledger *ledger, sgd_contract contract, sgd_path path, sgd_dtype dtype);
+
+/* The defect of this id; NULL where the ledger has none. */
+const ledger_defect *ledger_find_id(const ledger *ledger, const char *id);
 
 #endif

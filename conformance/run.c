@@ -17,11 +17,11 @@ static void add_to_cell(conform_cell *cell, const conform_case_result *result)
         !failed && (result->oracle == CONFORM_NAN_PAYLOAD || result->library == CONFORM_NAN_PAYLOAD);
 }
 
-static void add_to_defect(conform_defect_tally *tally, const conform_case_result *result)
+static void add_to_defect(conform_defect_tally *tally, const conform_case_result *result, bool first)
 {
     tally->cases++;
-    tally->masked_chance += result->masked_chance;
-    tally->masked_open_nan += result->masked_open_nan;
+    tally->masked_chance += first ? result->masked_chance : 0;
+    tally->masked_open_nan += first ? result->masked_open_nan : 0;
     for (int defects = 0; defects < 2; defects++)
         if (result->judged[defects])
             tally->matches[defects][result->match[defects]]++;
@@ -42,8 +42,8 @@ static void add_up(const conform_suite *suite, conform_results *results)
         add_to_cell(&results->features[vectors_feature_of(chosen.file, chosen.row)], result);
         add_to_cell(&results->total, result);
         results->runs += result->runs;
-        if (result->defect)
-            add_to_defect(&results->defects[result->defect - suite->ledger->defects], result);
+        for (size_t k = 0; k < CASE_DEFECTS && result->defects[k]; k++)
+            add_to_defect(&results->defects[result->defects[k] - suite->ledger->defects], result, k == 0);
     }
 }
 

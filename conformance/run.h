@@ -63,7 +63,7 @@ typedef struct conform_case_result {
     const char *unjudged;        /* why nobody can judge the case, so that all else says nothing; or NULL */
     conform_verdict oracle;      /* against torch */
     conform_verdict library;     /* the worst of all subjects, each against what it has to match */
-    const ledger_defect *defect; /* known in this case, or NULL */
+    const ledger_defect *defects[CASE_DEFECTS]; /* known in this case; NULL behind them */
     size_t masked_chance;        /* elements left out of the comparison with torch, which leaves them to chance, ... */
     size_t masked_open_nan;      /* ... or which makes them of a NaN's bits that the contract leaves open */
     size_t runs;                 /* subjects that ran */
@@ -89,6 +89,7 @@ typedef struct conform_cell {
     size_t failed;
 } conform_cell;
 
+/* Masked elements of a case that has two defects count for the first. */
 typedef struct conform_defect_tally {
     size_t cases, masked_chance, masked_open_nan;
     size_t matches[2][CONFORM_MATCH_COUNT]; /* cases by sgd_defects and what all subjects match */

@@ -9,7 +9,8 @@ const char *difference_name(difference_kind kind)
 {
     static const char *const names[] = {
         [DIFFERENCE_BITS] = "bits",             [DIFFERENCE_HASH] = "hash",       [DIFFERENCE_MISSING] = "missing",
-        [DIFFERENCE_UNEXPECTED] = "unexpected", [DIFFERENCE_OVERRUN] = "overrun", [DIFFERENCE_STATUS] = "status"};
+        [DIFFERENCE_UNEXPECTED] = "unexpected", [DIFFERENCE_OVERRUN] = "overrun", [DIFFERENCE_STATUS] = "status",
+        [DIFFERENCE_LAYOUT] = "layout"};
     return names[kind];
 }
 
@@ -61,8 +62,9 @@ static void print_difference(const difference *what, const char *indent, FILE *o
     switch (what->kind) {
     case DIFFERENCE_BITS:
         fprintf(out, "%zu of %zu elements differ\n", what->count, what->numel);
-        fprintf(out, "%s  first     [%zu]%s, segment %s\n", indent, what->index, part_name(what),
-                sgd_segment_name(what->segment));
+        fprintf(out, "%s  first     [%zu]%s%s%s\n", indent, what->index, part_name(what),
+                what->segment == SGD_SEGMENT_ANY ? "" : ", segment ",
+                what->segment == SGD_SEGMENT_ANY ? "" : sgd_segment_name(what->segment));
         print_bits(what, "expected", what->expected, indent, out);
         print_bits(what, "actual", what->actual, indent, out);
         break;
@@ -72,7 +74,8 @@ static void print_difference(const difference *what, const char *indent, FILE *o
         break;
     case DIFFERENCE_MISSING: fprintf(out, "does not exist, but should\n"); break;
     case DIFFERENCE_UNEXPECTED: fprintf(out, "exists, but should not\n"); break;
-    case DIFFERENCE_OVERRUN: fprintf(out, "memory behind its last element was written\n"); break;
+    case DIFFERENCE_LAYOUT: fprintf(out, "its strides differ\n%s  %s\n", indent, what->message); break;
+    case DIFFERENCE_OVERRUN: fprintf(out, "memory behind or between its elements was written\n"); break;
     case DIFFERENCE_STATUS: fprintf(out, "the step failed\n%s  %s\n", indent, what->message); break;
     }
 }

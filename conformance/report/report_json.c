@@ -146,7 +146,8 @@ static void add_values(json_t *row, const difference *what)
     json_object_set_new(row, "index", size_json(what->index));
     if (*part_name(what))
         json_object_set_new(row, "part", json_string(part_name(what) + 1));
-    json_object_set_new(row, "segment", json_string(sgd_segment_name(what->segment)));
+    if (what->segment != SGD_SEGMENT_ANY)
+        json_object_set_new(row, "segment", json_string(sgd_segment_name(what->segment)));
     json_object_set_new(row, "elements", size_json(what->numel));
     json_object_set_new(row, "elements_different", size_json(what->count));
     json_object_set_new(row, "expected_value", json_string(expected));
@@ -187,7 +188,7 @@ static json_t *failure_json(const report *from, size_t number, const conform_fai
     }
     if (what->kind == DIFFERENCE_BITS)
         add_values(object, what);
-    if (what->kind == DIFFERENCE_STATUS)
+    if (what->kind == DIFFERENCE_STATUS || what->kind == DIFFERENCE_LAYOUT)
         json_object_set_new(object, "message", json_string(what->message));
     return object;
 }

@@ -235,6 +235,8 @@ static void print_defects(const terminal *to)
         print_wrapped(to, strlen(ledger->defects[i].id) + 1, 2, ledger->defects[i].title);
         print_defect_mode(to, tally, SGD_DEFECTS_REPRODUCE);
         print_defect_mode(to, tally, SGD_DEFECTS_FIX);
+        if (!tally->masked_chance && !tally->masked_open_nan)
+            continue;
         fprintf(to->out, "  masked             %s elements that torch leaves to chance,\n",
                 count_text(tally->masked_chance, chance));
         fprintf(to->out, "                     %s that come from NaN payloads left open\n",
@@ -252,7 +254,7 @@ static share count_share(const conform_results *results, bool defect)
     share counts = {0};
     for (size_t i = 0; i < results->case_count; i++) {
         const conform_case_result *result = &results->cases[i];
-        if (result->unjudged || (result->defect != NULL) != defect)
+        if (result->unjudged || (result->defects[0] != NULL) != defect)
             continue;
         counts.cases++;
         counts.equal += result->library == CONFORM_EQUAL;

@@ -195,7 +195,7 @@ static void the_ledger_tells_torch_from_the_specification(void **state)
     (void)state;
     const sgd_backend *right = sgd_backend_cpu(SGD_ISA_SCALAR);
     run_one(right, SGD_DEFECTS_REPRODUCE, "*/fused/f16/*");
-    assert_string_equal(results->cases[0].defect->id, "pytorch#191763");
+    assert_string_equal(results->cases[0].defects[0]->id, "pytorch#191763");
     assert_int_equal(results->cases[0].match[SGD_DEFECTS_REPRODUCE], CONFORM_TORCH);
     assert_int_equal(results->defects[0].matches[SGD_DEFECTS_REPRODUCE][CONFORM_TORCH], 1);
     assert_true(conform_accepted(results));

@@ -322,6 +322,9 @@ static void layouts_out_of_range_are_refused(void **state)
     ASSERT_REFUSED_WITH(made->grad.layout[1], other, "grad/layout[1]: 1 is a layout of another shape");
     ASSERT_REFUSED_WITH(made->grad.layout[1], 2, "grad/layout[1]: 2 is no row of layout");
     ASSERT_REFUSED_WITH(made->grad.layout[1], VECTORS_NONE, "is the layout of one dimension, which its tensor does not have");
+    made->dim.stride[1] = 4;
+    ASSERT_REFUSED_WITH(made->cases.path[0], SGD_FUSED, "case/path[0]: 2 is not for tensors with gaps in memory");
+    made->dim.stride[1] = 3;
     ASSERT_REFUSED_WITH(made->outcome.buffer_layout[2], other, "outcome/buffer_layout[2]: 1 is a layout of another shape");
     ASSERT_REFUSED_WITH(made->outcome.buffer_layout[2], 99, "outcome/buffer_layout[2]: 99 is no row of layout");
 }
@@ -341,7 +344,7 @@ static void options_of_steps_out_of_range_are_refused(void **state)
     ASSERT_REFUSED_WITH(made->option.maximize[1], 2, "option/maximize[1]: 2 is neither 0 nor 1");
     ASSERT_REFUSED_WITH(made->scalar.dtype[0], 16, "scalar/dtype[0]: 16 is no dtype");
     ASSERT_REFUSED_WITH(made->scalar.dtype[0], SGD_C64, "scalar/dtype[0]: 4 is no dtype of a hyper-parameter");
-    ASSERT_REFUSED_WITH(made->scalar.ndim[0], 65, "scalar/ndim[0]: 65 dimensions");
+    ASSERT_REFUSED_WITH(made->scalar.ndim[0], 9, "scalar/ndim[0]: 9 dimensions");
     ASSERT_REFUSED_WITH(made->scalar.requires_grad[0], 2, "scalar/requires_grad[0]: 2 is neither");
     ASSERT_REFUSED_WITH(made->scaling.has_grad_scale[0], 2, "scaling/has_grad_scale[0]: 2 is neither");
     ASSERT_REFUSED_WITH(made->scaling.has_found_inf[1], 2, "scaling/has_found_inf[1]: 2 is neither");

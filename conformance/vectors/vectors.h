@@ -41,6 +41,9 @@ typedef enum vectors_feature {
 /* PyTorch's most dimensions. */
 #define VECTORS_MAX_DIMS 64
 
+/* The most dimensions of a hyper-parameter that is a tensor. */
+#define VECTORS_MAX_SCALAR_DIMS 8
+
 typedef struct vectors {
     char *file; /* as the caller named it */
     int64_t seed;

@@ -287,6 +287,26 @@ static bool check_outcome(const checker *check, uint64_t row, uint64_t tensor, b
     return check_outcome_array(check, "outcome/grad", "outcome/grad_sparse", row, grad, grad_sparse, tensor);
 }
 
+static bool has_gaps(const vectors *v, uint32_t layout)
+{
+    return layout != VECTORS_NONE && vectors_layout_extent(v, layout) != vectors_layout_numel(v, layout);
+}
+
+/* Fused kernels walk memory: with gaps, what they read and write there is nobody's. */
+static bool check_fused(const checker *check, size_t row)
+{
+    const vectors *v = check->file;
+    uint32_t problem = v->cases.problem[row];
+    size_t begin = vectors_tensor_begin(v, problem), end = begin + vectors_tensor_count(v, problem);
+    bool gaps = false;
+    for (size_t t = begin; t < end; t++) {
+        gaps |= has_gaps(v, v->tensor.layout[t]);
+        for (size_t grad = v->tensor.grad_begin[t]; grad < v->tensor.grad_begin[t] + v->problem.steps[problem]; grad++)
+            gaps |= v->grad.array[grad] != VECTORS_NONE && has_gaps(v, v->grad.layout[grad]);
+    }
+    return !gaps || check_wrong(check, "case/path", row, SGD_FUSED, "is not for tensors with gaps in memory");
+}
+
 static bool check_case(const checker *check, size_t row)
 {
     const vectors *v = check->file;
@@ -302,6 +322,9 @@ static bool check_case(const checker *check, size_t row)
 
     if (v->problem.scaling_begin[problem] != VECTORS_NONE && v->cases.path[row] != SGD_FUSED)
         return check_wrong(check, "case/path", row, v->cases.path[row], "does not take grad_scale and found_inf");
+
+    if (v->cases.path[row] == SGD_FUSED && !check_fused(check, row))
+        return false;
 
     uint64_t tensors = vectors_tensor_count(v, problem), first = vectors_tensor_begin(v, problem);
     uint64_t begin = v->cases.outcome_begin[row], steps = v->problem.steps[problem];

@@ -63,8 +63,8 @@ static bool check_options(const checker *check)
             return check_wrong(check, "scalar/dtype", i, v->scalar.dtype[i], "is no dtype");
         if (v->scalar.dtype[i] == SGD_C64 || v->scalar.dtype[i] == SGD_C128)
             return check_wrong(check, "scalar/dtype", i, v->scalar.dtype[i], "is no dtype of a hyper-parameter");
-        if (v->scalar.ndim[i] > VECTORS_MAX_DIMS)
-            return check_wrong(check, "scalar/ndim", i, v->scalar.ndim[i], "dimensions are more than a tensor may have");
+        if (v->scalar.ndim[i] > VECTORS_MAX_SCALAR_DIMS)
+            return check_wrong(check, "scalar/ndim", i, v->scalar.ndim[i], "dimensions are more than an option may have");
         if (v->scalar.requires_grad[i] > 1)
             return check_wrong(check, "scalar/requires_grad", i, v->scalar.requires_grad[i], "is neither 0 nor 1");
     }

@@ -1,251 +1,162 @@
-/* optimizer.c - param groups and their parameters: create, add_param_group, options, state (torch/optim/optimizer.py). */
+/* optimizer.c - life of an optimizer, and the simple way to its groups and buffers (torch/optim/sgd.py SGD.__init__). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
-/* ---- parameters ------------------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------------------------------ */
 
-static void parameter_clear(const sgd_backend *backend, parameter *param)
+static sgd_status add_groups(sgd_optimizer *optimizer, const sgd_group *groups, size_t count, unsigned *warnings,
+                             sgd_error *error)
 {
-    free(param->descriptor.shape);
-    if (param->buffer)
-        backend->release(backend->context, param->buffer);
-}
-
-static sgd_status parameter_init(const sgd_optimizer *optimizer, sgd_path path, const DLTensor *tensor, size_t index,
-                                 parameter *out, sgd_error *error)
-{
-    const sgd_config *config = &optimizer->config;
-    parameter param = {0};
-    sgd_status status = tensor_view_check(tensor, config->backend, "parameter", index, &param.view, error);
-    if (status)
-        return status;
-    status = step_check_claim(config, path, param.view.dtype, error);
-    if (status)
-        return status;
-    size_t ndim = (size_t)tensor->ndim, bytes = ndim * sizeof tensor->shape[0];
-    param.descriptor = *tensor;
-    param.descriptor.shape = malloc(2 * bytes + 1); /* and the strides */
-    if (!param.descriptor.shape)
-        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
-    param.descriptor.strides = param.view.strides ? param.descriptor.shape + ndim : NULL;
-    if (bytes)
-        memcpy(param.descriptor.shape, tensor->shape, bytes);
-    if (param.view.strides)
-        memcpy(param.descriptor.strides, param.view.strides, bytes);
-    param.view.shape = param.descriptor.shape;
-    param.view.strides = param.descriptor.strides;
-    *out = param;
-    return SGD_OK;
-}
-
-/* A tensor's memory and its place in the optimizer; empty tensors have none. */
-typedef struct place {
-    uintptr_t memory;
-    size_t numel, index;
-} place;
-
-static int by_memory(const void *x, const void *y)
-{
-    const place *one = x, *other = y;
-    if (one->memory != other->memory)
-        return one->memory < other->memory ? -1 : 1;
-    if (one->numel != other->numel)
-        return one->numel < other->numel ? -1 : 1;
-    return one->index < other->index ? -1 : one->index > other->index;
-}
-
-/* Parameters [0, total) that are the same memory, all of it; PyTorch asks for the same object.  Views that only share memory
- * pass, as they do there. */
-static sgd_status check_duplicates(const sgd_optimizer *optimizer, size_t total, sgd_error *error)
-{
-    place *places = malloc(total * sizeof *places + 1);
-    if (!places)
-        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
-    size_t count = 0;
-    for (size_t i = 0; i < total; i++)
-        if (optimizer->params[i].view.numel > 0)
-            places[count++] = (place){(uintptr_t)optimizer->params[i].view.data, optimizer->params[i].view.numel, i};
-    qsort(places, count, sizeof *places, by_memory);
-
     sgd_status status = SGD_OK;
-    for (size_t i = 1; i < count && !status; i++) {
-        size_t first = places[i - 1].index, second = places[i].index;
-        if (places[i - 1].memory != places[i].memory || places[i - 1].numel != places[i].numel)
-            continue;
-        status = first < optimizer->param_count
-                     ? sgd_error_set(error, SGD_ERROR_VALUE, "some parameters appear in more than one parameter group")
-                     : sgd_error_set(error, SGD_ERROR_VALUE, "parameters %zu and %zu of one group are the same", first,
-                                     second);
-    }
-    free(places);
+    for (size_t g = 0; g < count && !status; g++)
+        status = group_add(optimizer, &groups[g], warnings, error);
     return status;
 }
 
-/* Gives the array that *array points to room for `count` elements; where memory runs out it stays as it was. */
-#define RESERVE(array, count) reserve((void *)&(array), (count) * sizeof *(array))
-
-static bool reserve(void *array, size_t bytes)
-{
-    void *memory;
-    memcpy(&memory, array, sizeof memory);
-    memory = realloc(memory, bytes + 1);
-    if (memory)
-        memcpy(array, &memory, sizeof memory);
-    return memory != NULL;
-}
-
-static bool reserve_for(sgd_optimizer *optimizer, size_t params)
-{
-    return RESERVE(optimizer->groups, optimizer->group_count + 1) && RESERVE(optimizer->params, params) &&
-           RESERVE(optimizer->items, params) && RESERVE(optimizer->prepared, params) &&
-           RESERVE(optimizer->buffers, params) && RESERVE(optimizer->steps, optimizer->group_count + 1);
-}
-
-static sgd_status add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params, size_t count,
-                            sgd_error *error)
-{
-    sgd_path path = sgd_options_path(options, optimizer->config.backend);
-    size_t total = optimizer->param_count + count, made = 0;
-    if (!reserve_for(optimizer, total))
-        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
-    parameter *added = optimizer->params + optimizer->param_count;
-    sgd_status status = SGD_OK;
-    while (made < count && !status) {
-        status = parameter_init(optimizer, path, &params[made], optimizer->param_count + made, &added[made], error);
-        made += !status;
-    }
-    if (!status)
-        status = check_duplicates(optimizer, total, error);
-    if (status) {
-        for (size_t i = 0; i < made; i++)
-            parameter_clear(optimizer->config.backend, &added[i]);
-        return status;
-    }
-    optimizer->groups[optimizer->group_count++] = (param_group){*options, path, optimizer->param_count, count};
-    optimizer->param_count = total;
-    return SGD_OK;
-}
-
-/* ---- life ------------------------------------------------------------------------------------------------------------ */
-
-sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params, size_t count,
-                                sgd_optimizer **out, sgd_error *error)
+sgd_status sgd_optimizer_create_groups(const sgd_dict *defaults, const sgd_config *config, const sgd_group *groups,
+                                       size_t count, sgd_optimizer **out, unsigned *warnings, sgd_error *error)
 {
     sgd_config settings = config ? *config : sgd_config_default();
-    if (!out)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "out is NULL");
-    sgd_status status = options_check_values(options, error);
+    sgd_options options;
+    unsigned found = 0;
+    if (!out || !defaults || (count > 0 && !groups))
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", !out ? "out" : !defaults ? "defaults" : "groups");
+    sgd_status status = options_check_defaults(defaults, &options, error);
     if (!status)
         status = config_check(&settings, error);
     if (status)
         return status;
     if (count == 0)
-        return sgd_error_set(error, SGD_ERROR_VALUE, "optimizer got an empty parameter list");
-    if (!params)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "params is NULL");
-    status = options_check_path(options, error);
-    if (status)
-        return status;
-
+        return sgd_refuse(SGD_REFUSAL_NO_PARAMS, NULL, NULL, error);
     sgd_optimizer *optimizer = calloc(1, sizeof *optimizer);
     if (!optimizer)
-        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+        return no_memory(error);
     optimizer->config = settings;
-    optimizer->defaults = *options;
-    status = add_group(optimizer, options, params, count, error);
+    status = dict_copy(defaults, &optimizer->defaults, error);
+    if (!status)
+        status = add_groups(optimizer, groups, count, warnings ? &found : NULL, error);
+    if (!status)
+        status = options_check_path(&options, error);
     if (status) {
-        sgd_optimizer_destroy(optimizer);
+        optimizer_free(optimizer);
         return status;
     }
+    if (warnings)
+        *warnings = found;
     *out = optimizer;
     return SGD_OK;
+}
+
+sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params, size_t count,
+                                sgd_optimizer **out, sgd_error *error)
+{
+    sgd_group group = {.struct_size = sizeof group, .params = params, .count = count};
+    sgd_dict defaults = {0};
+    if (!options || options->struct_size != sizeof *options)
+        return sgd_options_check(options, error);
+    if (count > 0 && !params)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "params is NULL");
+    sgd_status status = options_write(options, &defaults, error);
+    if (!status)
+        status = sgd_optimizer_create_groups(&defaults, config, &group, count > 0, out, NULL, error);
+    dict_clear(&defaults);
+    return status;
+}
+
+void optimizer_free(sgd_optimizer *optimizer)
+{
+    members_clear(&optimizer->members);
+    others_clear(&optimizer->others, &optimizer->other_count);
+    hooks_clear(optimizer);
+    dict_clear(&optimizer->defaults);
+    workspace_clear(&optimizer->workspace);
+    free(optimizer->slots);
+    free(optimizer->options);
+    free(optimizer->steps);
+    free(optimizer->prepared);
+    free(optimizer->items);
+    free(optimizer);
 }
 
 void sgd_optimizer_destroy(sgd_optimizer *optimizer)
 {
     if (!optimizer)
         return;
-    const sgd_backend *backend = optimizer->config.backend;
-    for (size_t i = 0; i < optimizer->param_count; i++)
-        parameter_clear(backend, &optimizer->params[i]);
-    workspace_clear(&optimizer->workspace);
-    free(optimizer->steps);
-    free(optimizer->buffers);
-    free(optimizer->prepared);
-    free(optimizer->items);
-    free(optimizer->params);
-    free(optimizer->groups);
-    free(optimizer);
+    optimizer->destroyed = true;
+    if (optimizer->depth == 0)
+        optimizer_free(optimizer);
 }
+
+/* ---- groups, the simple way -------------------------------------------------------------------------------------------- */
 
 sgd_status sgd_optimizer_add_group(sgd_optimizer *optimizer, const sgd_options *options, const DLTensor *params,
                                    size_t count, sgd_error *error)
 {
+    sgd_group group = {.struct_size = sizeof group, .params = params, .count = count};
+    sgd_dict values = {0};
     if (!optimizer || (count > 0 && !params))
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "params" : "optimizer");
-    if (options && options->struct_size != sizeof(sgd_options))
-        return sgd_options_check(options, error);
-    return add_group(optimizer, options ? options : &optimizer->defaults, params, count, error);
+    sgd_status status = options ? sgd_options_to_dict(options, &values, error) : SGD_OK;
+    group.values = options ? &values : NULL;
+    if (!status)
+        status = group_add(optimizer, &group, NULL, error);
+    dict_clear(&values);
+    return status;
 }
 
-/* ---- access ---------------------------------------------------------------------------------------------------------- */
-
-size_t sgd_optimizer_group_count(const sgd_optimizer *optimizer) { return optimizer ? optimizer->group_count : 0; }
-size_t sgd_optimizer_tensor_count(const sgd_optimizer *optimizer) { return optimizer ? optimizer->param_count : 0; }
+size_t sgd_optimizer_group_count(const sgd_optimizer *optimizer) { return optimizer ? optimizer->members.group_count : 0; }
+size_t sgd_optimizer_tensor_count(const sgd_optimizer *optimizer) { return optimizer ? optimizer->members.param_count : 0; }
+sgd_dict *sgd_optimizer_defaults(const sgd_optimizer *optimizer) { return optimizer ? (sgd_dict *)&optimizer->defaults : NULL; }
 
 static sgd_status check_group(const sgd_optimizer *optimizer, size_t group, const void *argument, sgd_error *error)
 {
     if (!optimizer || !argument)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "argument" : "optimizer");
-    if (group >= optimizer->group_count)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "group %zu of %zu", group, optimizer->group_count);
+    if (group >= optimizer->members.group_count)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "group %zu of %zu", group, optimizer->members.group_count);
     return SGD_OK;
 }
 
 sgd_status sgd_optimizer_get_options(const sgd_optimizer *optimizer, size_t group, sgd_options *out, sgd_error *error)
 {
     sgd_status status = check_group(optimizer, group, out, error);
-    if (!status)
-        *out = optimizer->groups[group].options;
-    return status;
+    return status ? status : sgd_options_from_dict(sgd_optimizer_group(optimizer, group), out, error);
 }
 
 sgd_status sgd_optimizer_set_options(sgd_optimizer *optimizer, size_t group, const sgd_options *options,
                                      sgd_error *error)
 {
     sgd_status status = check_group(optimizer, group, options, error);
-    if (status)
-        return status;
-    if (options->struct_size != sizeof(sgd_options))
-        return sgd_options_check(options, error);
-    sgd_options *current = &optimizer->groups[group].options;
-    if (options->foreach != current->foreach || options->fused != current->fused ||
-        options->differentiable != current->differentiable)
-        return sgd_error_set(error, SGD_ERROR_VALUE, "foreach, fused and differentiable are fixed when a group is added");
-    *current = *options;
-    return SGD_OK;
+    return status ? status : sgd_options_to_dict(options, sgd_optimizer_group(optimizer, group), error);
 }
 
 sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t group, sgd_path *out, sgd_error *error)
 {
+    sgd_options options;
     sgd_status status = check_group(optimizer, group, out, error);
     if (!status)
-        *out = optimizer->groups[group].path;
+        status = sgd_options_from_dict(sgd_optimizer_group(optimizer, group), &options, error);
+    if (!status)
+        *out = sgd_options_path(&options, optimizer->config.backend);
     return status;
 }
 
 sgd_status sgd_optimizer_momentum_buffer(const sgd_optimizer *optimizer, size_t tensor, DLTensor *out, sgd_error *error)
 {
-    if (!optimizer || !out)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "out" : "optimizer");
-    if (tensor >= optimizer->param_count)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "tensor %zu of %zu", tensor, optimizer->param_count);
-    const parameter *param = &optimizer->params[tensor];
-    *out = param->descriptor;
-    out->strides = NULL;
-    out->data = param->has_buffer ? param->buffer : NULL;
-    out->byte_offset = 0;
+    sgd_status status = check_tensor_index(optimizer, tensor, out, error);
+    if (status)
+        return status;
+    const parameter *param = &optimizer->members.params[tensor];
+    sgd_value buffer;
+    param = &optimizer->members.params[param->first];
+    if (sgd_dict_get(param->state, BUFFER_KEY, &buffer) && buffer.kind == SGD_VALUE_TENSOR) {
+        *out = *buffer.tensor.tensor;
+    } else {
+        *out = param->descriptor;
+        out->data = NULL;
+        out->byte_offset = 0;
+    }
     return SGD_OK;
 }

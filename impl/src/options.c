@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "dict.h"
 
 #define DL_CUDA 2 /* DLPack's kDLCUDA */
 
@@ -35,8 +35,6 @@ bool sgd_schedule_parse(const char *name, sgd_schedule *out)
     return false;
 }
 
-#define FLOAT_TEXT_SIZE 32
-
 /* Python's repr of a float: the fewest digits that read back the same, exponents below -4 and from 16 on. */
 static const char *python_float(double value, char text[FLOAT_TEXT_SIZE])
 {
@@ -57,7 +55,7 @@ static const char *python_float(double value, char text[FLOAT_TEXT_SIZE])
 }
 
 /* The locale's decimal point, which printf takes, becomes Python's. */
-static const char *python_text(double value, char text[FLOAT_TEXT_SIZE])
+const char *python_text(double value, char text[FLOAT_TEXT_SIZE])
 {
     python_float(value, text);
     if (isfinite(value))

@@ -147,8 +147,11 @@ static void a_group_has_its_own_options(void **state)
     assert_int_equal(sgd_optimizer_get_options(f.optimizer, 1, &read, NULL), SGD_OK);
     assert_true(read.lr == 2);
     assert_int_equal(sgd_optimizer_get_options(f.optimizer, 3, &read, &f.error), SGD_ERROR_ARGUMENT);
-    second.fused = SGD_TRUE;
-    assert_int_equal(sgd_optimizer_set_options(f.optimizer, 1, &second, NULL), SGD_ERROR_VALUE);
+    second.fused = SGD_TRUE; /* as group["fused"] = True: the next step looks at it */
+    sgd_path path;
+    assert_int_equal(sgd_optimizer_set_options(f.optimizer, 1, &second, NULL), SGD_OK);
+    assert_int_equal(sgd_optimizer_path(f.optimizer, 1, &path, NULL), SGD_OK);
+    assert_int_equal(path, SGD_FUSED);
     sgd_optimizer_destroy(f.optimizer);
 }
 

@@ -26,13 +26,13 @@ typedef struct sgd_optimizer sgd_optimizer;
 /* SGD(params, **options): one param group of `count` tensors, at least one.  `config` NULL: the defaults.  The descriptors
  * are copied; the tensors' memory is borrowed.
  * Errors: those of sgd_options_check; ERROR_VALUE "optimizer got an empty parameter list", for the same tensor twice (PyTorch
- * warns only, and steps it twice), and where the environment variable SGD_ISA, which caps the default backend, names no
+ * warns only, and steps it twice: see groups.h), and where the environment variable SGD_ISA, which caps the default backend, names no
  * instruction set; ERROR_ARGUMENT (NULL, no data, not aligned to the element), ERROR_DTYPE, ERROR_DEVICE, ERROR_SHAPE,
  * ERROR_LAYOUT for a tensor; ERROR_UNSUPPORTED where the backend does not claim the contract; ERROR_ABI; ERROR_MEMORY. */
 SGD_API sgd_status sgd_optimizer_create(const sgd_options *options, const sgd_config *config, const DLTensor *params,
                                         size_t count, sgd_optimizer **out, sgd_error *error);
 
-/* Takes NULL.  Frees the momentum buffers, not the params. */
+/* Takes NULL.  Lets go of the momentum buffers, frees nothing of the params.  From a hook or closure: see hooks.h. */
 SGD_API void sgd_optimizer_destroy(sgd_optimizer *optimizer);
 
 /* add_param_group: further tensors, possibly none, with options of their own (NULL: those of create).  Like PyTorch it does
@@ -44,8 +44,7 @@ SGD_API sgd_status sgd_optimizer_add_group(sgd_optimizer *optimizer, const sgd_o
 SGD_API size_t sgd_optimizer_group_count(const sgd_optimizer *optimizer);
 SGD_API size_t sgd_optimizer_tensor_count(const sgd_optimizer *optimizer); /* over all groups, in order */
 
-/* The options of a group, to read, and to set between steps as a scheduler does (not validated, as in PyTorch; foreach,
- * fused and differentiable must stay as they are: ERROR_VALUE). */
+/* The options of a group, to read, and to set between steps as a scheduler does (not validated, as in PyTorch). */
 SGD_API sgd_status sgd_optimizer_get_options(const sgd_optimizer *optimizer, size_t group, sgd_options *out,
                                              sgd_error *error);
 SGD_API sgd_status sgd_optimizer_set_options(sgd_optimizer *optimizer, size_t group, const sgd_options *options,
@@ -63,8 +62,9 @@ SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t gro
  * ERROR_BACKEND: the backend failed in the middle; groups before the failing one are stepped, its own tensors undefined. */
 SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);
 
-/* state[p]["momentum_buffer"] of a tensor as a view with the param's shape, valid until the optimizer is destroyed; data is
- * NULL while there is none.  The memory may be written between steps. */
+/* state[p]["momentum_buffer"] of a tensor as a view, valid until it is replaced (state.h) or the optimizer destroyed; data is
+ * NULL while there is none, or a sparse one.  Strides are those that PyTorch's would have.  The memory may be written between
+ * steps. */
 SGD_API sgd_status sgd_optimizer_momentum_buffer(const sgd_optimizer *optimizer, size_t tensor, DLTensor *out,
                                                  sgd_error *error);
 

@@ -32,7 +32,8 @@ typedef enum sgd_value_kind {
 
 struct sgd_value;
 
-/* How the library treats an object of the host's.  The struct outlives every value that names it. */
+/* How the library treats an object of the host's.  The struct outlives every value that names it; its functions must not call
+ * back into an optimizer. */
 typedef struct sgd_object_type {
     size_t struct_size;
     void (*retain)(void *object);  /* one more value names the object */
@@ -75,8 +76,10 @@ typedef struct sgd_value {
  * Errors: ERROR_ARGUMENT, ERROR_DTYPE, ERROR_SHAPE, ERROR_LAYOUT, ERROR_MEMORY. */
 SGD_API sgd_status sgd_tensor_create(const DLTensor *like, sgd_value *out, sgd_error *error);
 
-/* The same for a COO tensor: takes over `sparse` and what it owns, which is left cleared (sgd_sparse_destroy frees it). */
-SGD_API sgd_status sgd_sparse_adopt(sgd_sparse *sparse, sgd_value *out, sgd_error *error);
+/* The same for a COO tensor, over two TENSOR values that it keeps: indices (int64, sparse_dim x nnz) and values (nnz x ...).
+ * What they hold is looked at by the step that uses it.  Errors: ERROR_ARGUMENT, ERROR_MEMORY. */
+SGD_API sgd_status sgd_sparse_create(const sgd_value *indices, const sgd_value *values, int32_t ndim, const int64_t *shape,
+                                     bool coalesced, sgd_value *out, sgd_error *error);
 
 typedef struct sgd_dict sgd_dict;
 
