@@ -7,6 +7,7 @@
  *   options.h     lr, momentum, ...; schedule, threads, backend
  *   sparse.h      COO gradients
  *   functional.h  one step over tensors whose state the caller keeps
+ *   vjp.h         the derivative of a step: differentiable=True
  *   optimizer.h   create, step, momentum buffers: all that a training loop needs
  *   value.h       dicts of small values
  *   groups.h      param groups in full: defaults, names, foreign keys, warnings
@@ -30,6 +31,7 @@
 
 #include "hooks.h"
 #include "host.h"
+#include "vjp.h"
 
 #define SGD_VERSION "0.1.0"
 
