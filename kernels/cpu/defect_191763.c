@@ -28,22 +28,28 @@ static void read_pairs(const uint16_t *buffer, size_t at, size_t numel, w32 pair
 
 void defect_191763_step(sgd_contract contract, const sgd_hyper *hyper, const sgd_step_tensor *tensor)
 {
-    if (hyper->momentum == 0)
+    if (hyper->momentum == 0 && !hyper->grad_scale)
         return;
     rounding r = contract == SGD_TORCH_2_13_CPU_BASE ? BASE_BODY : FMA_BODY;
     sgd_dtype dtype = tensor->dtype;
     w32 weight_decay = (w32)scalar_for_axpy(dtype, hyper->weight_decay);
     w32 momentum = (w32)scalar_for_axpy(dtype, hyper->momentum);
     w32 one_minus_dampening = (w32)scalar_for_axpy(dtype, 1 - hyper->dampening);
-    const uint16_t *param = tensor->param, *grad = tensor->grad;
-    uint16_t *buffer = tensor->buffer;
+    const uint16_t *param = tensor->param;
+    uint16_t *grad = tensor->grad, *buffer = tensor->buffer;
 
     for (size_t at = 0; at + BLOCK <= tensor->numel; at += BLOCK) {
         w32 pairs[BLOCK];
-        if (!tensor->first)
+        if (hyper->momentum != 0 && !tensor->first)
             read_pairs(buffer, at, tensor->numel, pairs);
         for (size_t lane = 0; lane < BLOCK; lane++) {
             w32 g = widen(dtype, grad[at + lane]);
+            if (hyper->grad_scale)
+                g = div_w32(g, *hyper->grad_scale);
+            if (hyper->grad_scale && tensor->write_grad)
+                grad[at + lane] = narrow(dtype, r, g);
+            if (hyper->momentum == 0)
+                continue;
             if (hyper->maximize)
                 g = neg_w32(g);
             if (hyper->weight_decay != 0)

@@ -1,5 +1,7 @@
-/* instantiate.h - step_text.h for every dtype, and the table of the instruction set in KERNELS.  Included once by each
- * <isa>.c, after its vocabulary. */
+/* instantiate.h - step_text.h and complex_text.h for every dtype, and the table of the instruction set in KERNELS.  Included once
+ * by each <isa>.c, after its vocabulary. */
+#include "soft_fma.h"
+
 #define DTYPE f64
 #define WORKING w64
 #define HALF 0
@@ -20,13 +22,35 @@
 #define HALF 1
 #include "step_text.h"
 
-#define BY_DTYPE(kernel) \
-    {[SGD_F64] = kernel##_f64, [SGD_F32] = kernel##_f32, [SGD_F16] = kernel##_f16, [SGD_BF16] = kernel##_bf16}
+#ifdef __FMA__
+#define FMA_FLOAT __builtin_fmaf
+#define FMA_DOUBLE __builtin_fma
+#else
+#define FMA_FLOAT soft_fma_f32
+#define FMA_DOUBLE soft_fma_f64
+#endif
+
+#define DTYPE c64
+#define PART float
+#define FUSED FMA_FLOAT
+#include "complex_text.h"
+
+#define DTYPE c128
+#define PART double
+#define FUSED FMA_DOUBLE
+#include "complex_text.h"
+
+#define REAL(kernel) \
+    [SGD_F64] = kernel##_f64, [SGD_F32] = kernel##_f32, [SGD_F16] = kernel##_f16, [SGD_BF16] = kernel##_bf16
+#define COMPLEX(kernel) [SGD_C64] = kernel##_c64, [SGD_C128] = kernel##_c128
 
 const cpu_kernels KERNELS = {
-    .eager = BY_DTYPE(eager),
-    .fused = BY_DTYPE(fused),
-    .negate = BY_DTYPE(negate),
-    .axpy = BY_DTYPE(axpy),
-    .scale = BY_DTYPE(scale),
+    .eager = {REAL(eager), COMPLEX(eager)},
+    .eager_addcmul = {REAL(eager_addcmul), COMPLEX(eager)},
+    .fused = {REAL(fused)},
+    .fused_scaled = {REAL(fused_scaled)},
+    .negate = {REAL(negate), COMPLEX(negate)},
+    .axpy = {REAL(axpy), COMPLEX(axpy)},
+    .scale = {REAL(scale), COMPLEX(scale)},
+    .addcmul = {REAL(addcmul), COMPLEX(addcmul)},
 };

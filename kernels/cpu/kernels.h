@@ -18,31 +18,47 @@ typedef struct step_scalars {
     double scale;               /* momentum in buf.mul_(m) */
     double momentum;            /* momentum as nesterov's alpha */
     double one_minus_dampening;
+    double lr;                  /* the scalar of p.addcmul_(g, lr, value=-1) */
+    double grad_scale;
     bool has_decay, has_momentum, nesterov, maximize; /* decided on the doubles, before rounding */
+    bool lr_addcmul, weight_decay_addcmul, has_grad_scale;
+    bool scalar_first; /* complex: the momentum is the first operand of the product buf * m */
 } step_scalars;
 
 /* `count` elements from these pointers on. */
 typedef struct step_run {
+    rounding axpy, scale, addcmul; /* of each operation; alike but in complex tails */
     void *param, *grad, *buffer;
     size_t count;
     bool first, write_grad;
 } step_run;
 
+typedef struct operand_scalars {
+    double alpha; /* axpy and scale; addcmul's scalar */
+    double value; /* addcmul: 1 or -1 */
+    bool scalar_first; /* complex scale: alpha is the first operand of the product */
+} operand_scalars;
+
 typedef struct operand_run {
+    rounding rounding;
     void *out;
     const void *x, *y;
     size_t count;
 } operand_run;
 
-typedef void step_kernel(rounding rounding, const step_scalars *scalars, const step_run *run);
-typedef void operand_kernel(rounding rounding, double alpha, const operand_run *run);
+typedef void step_kernel(const step_scalars *scalars, const step_run *run);
+typedef void operand_kernel(const operand_scalars *scalars, const operand_run *run);
 
+/* NULL where a dtype has no such kernel. */
 typedef struct cpu_kernels {
-    step_kernel *eager[SGD_DTYPE_COUNT]; /* for-loop and foreach in a single pass */
+    step_kernel *eager[SGD_DTYPE_COUNT];         /* for-loop and foreach in a single pass */
+    step_kernel *eager_addcmul[SGD_DTYPE_COUNT]; /* ... with tensors that require grad as lr or weight decay */
     step_kernel *fused[SGD_DTYPE_COUNT];
-    operand_kernel *negate[SGD_DTYPE_COUNT]; /* alpha ignored */
+    step_kernel *fused_scaled[SGD_DTYPE_COUNT]; /* ... with grad_scale */
+    operand_kernel *negate[SGD_DTYPE_COUNT];    /* takes no scalars */
     operand_kernel *axpy[SGD_DTYPE_COUNT];
     operand_kernel *scale[SGD_DTYPE_COUNT];
+    operand_kernel *addcmul[SGD_DTYPE_COUNT];
 } cpu_kernels;
 
 #define ISA(id, name) extern const cpu_kernels cpu_kernels_##id;
@@ -56,5 +72,9 @@ double scalar_for_scale(sgd_path path, sgd_dtype dtype, double alpha);
 
 /* defect_191763.c: the blocks of 16 of fused f16 and bf16 as PyTorch 2.13 computes them; the tail is the kernels'. */
 void defect_191763_step(sgd_contract contract, const sgd_hyper *hyper, const sgd_step_tensor *tensor);
+
+/* copy_strided.c: sgd_backend.copy_strided */
+sgd_status copy_strided(size_t size, int32_t ndim, const int64_t *shape, void *out, const int64_t *out_strides, const void *in,
+                        const int64_t *in_strides);
 
 #endif

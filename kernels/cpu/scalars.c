@@ -5,10 +5,13 @@
  */
 #include "vocabulary_scalar.h"
 
-/* As operand of mul_ in the for-loop and of the fused kernel: f64 as it is, all others float. */
-static double in_working_format(sgd_dtype dtype, double value) { return dtype == SGD_F64 ? value : (double)(float)value; }
+/* As operand of mul_ in the for-loop and of the fused kernel: f64 and c128 as it is, all others float. */
+static double in_working_format(sgd_dtype dtype, double value)
+{
+    return dtype == SGD_F64 || dtype == SGD_C128 ? value : (double)(float)value;
+}
 
-/* As alpha of add: in the tensor's own dtype. */
+/* As alpha of add and as the scalar tensor of addcmul: in the tensor's own dtype. */
 double scalar_for_axpy(sgd_dtype dtype, double alpha)
 {
     switch (dtype) {
@@ -34,8 +37,14 @@ step_scalars scalars_for_step(sgd_path path, const sgd_hyper *hyper, sgd_dtype d
                           .scale = scalar_for_scale(path, dtype, hyper->momentum),
                           .momentum = alpha(dtype, hyper->momentum),
                           .one_minus_dampening = alpha(dtype, 1 - hyper->dampening),
+                          .lr = alpha(dtype, hyper->lr),
+                          .grad_scale = hyper->grad_scale ? (double)*hyper->grad_scale : 1,
                           .has_decay = hyper->weight_decay != 0,
                           .has_momentum = hyper->momentum != 0,
                           .nesterov = hyper->nesterov,
-                          .maximize = hyper->maximize};
+                          .maximize = hyper->maximize,
+                          .lr_addcmul = hyper->lr_addcmul,
+                          .weight_decay_addcmul = hyper->weight_decay_addcmul,
+                          .has_grad_scale = hyper->grad_scale != NULL,
+                          .scalar_first = path == SGD_FOREACH};
 }

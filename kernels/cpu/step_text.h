@@ -1,7 +1,7 @@
 /* step_text.h - the algorithm, written once: included per dtype by instantiate.h, per instruction set by <isa>.c.
  *
  * Before inclusion: DTYPE (f64, f32, f16, bf16), WORKING (w64, w32) and HALF (0, 1).  An instruction set's vocabulary gives
- *   WORKING:  the register type, LANES_, broadcast_, mul_, add_, fma_ (x*y+z), fms_ (x*y-z), neg_
+ *   WORKING:  the register type, LANES_, broadcast_, mul_, div_, add_, fma_ (x*y+z), fms_ (x*y-z), neg_
  *   DTYPE:    stored_ (register type), load_, store_, widen_, narrow_ (rounds), round_ (narrow and widen), pack_ (narrow of a
  *             value that is rounded already), flip_ (sign of the stored bits)
  * all of which give the first NaN among their operands in the order written, as rules.def wants it.
@@ -26,6 +26,13 @@ static ALWAYS_INLINE WORKING D(add_scaled)(rounding r, WORKING alpha, WORKING x,
     }
 }
 
+/* y + value*x*scalar with value 1 or -1: at::addcmul, whose products are in float for 16 bits, in vectors and tails */
+static ALWAYS_INLINE WORKING D(add_product)(rounding r, WORKING value, WORKING x, WORKING scalar, WORKING y)
+{
+    x = W(mul)(x, value);
+    return has_fma(r) ? W(fma)(x, scalar, y) : W(add)(W(mul)(x, scalar), y);
+}
+
 /* -x: at::neg, which flips stored bits in vectors and goes through float in 16-bit tails */
 static ALWAYS_INLINE D(stored) D(negated)(rounding r, D(stored) x)
 {
@@ -40,8 +47,8 @@ static ALWAYS_INLINE WORKING D(product_sum)(rounding r, WORKING x, WORKING a, WO
 
 /* step_scalars in registers */
 typedef struct D(registers) {
-    WORKING minus_lr, weight_decay, scale, momentum, one_minus_dampening;
-    bool has_decay, has_momentum, nesterov, maximize;
+    WORKING minus_lr, weight_decay, scale, momentum, one_minus_dampening, lr, grad_scale, one, minus_one;
+    bool has_decay, has_momentum, nesterov, maximize, lr_addcmul, weight_decay_addcmul;
 } D(registers);
 
 static ALWAYS_INLINE D(registers) D(broadcast_all)(const step_scalars *s)
@@ -51,23 +58,36 @@ static ALWAYS_INLINE D(registers) D(broadcast_all)(const step_scalars *s)
                           .scale = W(broadcast)(s->scale),
                           .momentum = W(broadcast)(s->momentum),
                           .one_minus_dampening = W(broadcast)(s->one_minus_dampening),
+                          .lr = W(broadcast)(s->lr),
+                          .grad_scale = W(broadcast)(s->grad_scale),
+                          .one = W(broadcast)(1),
+                          .minus_one = W(broadcast)(-1),
                           .has_decay = s->has_decay,
                           .has_momentum = s->has_momentum,
                           .nesterov = s->nesterov,
-                          .maximize = s->maximize};
+                          .maximize = s->maximize,
+                          .lr_addcmul = s->lr_addcmul,
+                          .weight_decay_addcmul = s->weight_decay_addcmul};
 }
 
 /* ---- for-loop and foreach: torch/optim/sgd.py _single_tensor_sgd, every operation rounded where PyTorch rounds it --- */
 
-static ALWAYS_INLINE void D(eager_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
+/* `addcmul` is a constant: whether lr or weight decay may be a tensor that requires grad. */
+static ALWAYS_INLINE void D(eager_step)(bool addcmul, rounding r, const D(registers) *s, const step_run *run, size_t at,
+                                        size_t n)
 {
     D(stored) grad = D(load)(run->grad, at, n);
     WORKING p = D(widen)(D(load)(run->param, at, n));
+    bool decay_addcmul = addcmul && s->weight_decay_addcmul;
     if (s->maximize)
         grad = D(negated)(r, grad);
     WORKING g = D(widen)(grad);
-    if (s->has_decay)
-        g = D(round)(r, D(add_scaled)(r, s->weight_decay, p, g));
+    if (s->has_decay) {
+        g = decay_addcmul ? D(add_product)(r, s->one, p, s->weight_decay, g) : D(add_scaled)(r, s->weight_decay, p, g);
+        g = D(round)(r, g);
+        if (decay_addcmul && run->write_grad)
+            D(store)(run->grad, at, n, D(pack)(g));
+    }
     if (s->has_momentum) {
         WORKING b;
         if (run->first) {
@@ -82,19 +102,37 @@ static ALWAYS_INLINE void D(eager_block)(rounding r, const D(registers) *s, cons
             b = D(round)(r, b);
         }
         g = s->nesterov ? D(round)(r, D(add_scaled)(r, s->momentum, b, g)) : b;
-        if (run->write_grad)
+        if (run->write_grad && !decay_addcmul)
             D(store)(run->grad, at, n, D(pack)(g));
     }
-    D(store)(run->param, at, n, D(narrow)(r, D(add_scaled)(r, s->minus_lr, g, p)));
+    p = addcmul && s->lr_addcmul ? D(add_product)(r, s->minus_one, g, s->lr, p) : D(add_scaled)(r, s->minus_lr, g, p);
+    D(store)(run->param, at, n, D(narrow)(r, p));
+}
+
+static ALWAYS_INLINE void D(eager_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
+{
+    D(eager_step)(false, r, s, run, at, n);
+}
+
+static ALWAYS_INLINE void D(eager_addcmul_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
+{
+    D(eager_step)(true, r, s, run, at, n);
 }
 
 /* ---- fused: ATen/native/cpu/FusedSGDKernel.cpp sgd_math ------------------------------------------------------------ */
 
-static ALWAYS_INLINE void D(fused_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
+/* `scaled` is a constant: whether there is a grad_scale.  16-bit gradients go on unrounded. */
+static ALWAYS_INLINE void D(fused_step)(bool scaled, rounding r, const D(registers) *s, const step_run *run, size_t at,
+                                        size_t n)
 {
     WORKING p = D(widen)(D(load)(run->param, at, n));
     WORKING g = D(widen)(D(load)(run->grad, at, n));
-    if (r == FMA_TAIL && s->maximize && s->has_decay) {
+    if (scaled) {
+        g = W(div)(g, s->grad_scale);
+        if (run->write_grad)
+            D(store)(run->grad, at, n, D(narrow)(r, g));
+    }
+    if (r == FMA_TAIL && s->maximize && s->has_decay && !scaled) {
         g = W(fms)(p, s->weight_decay, g);
     } else {
         if (s->maximize)
@@ -115,24 +153,45 @@ static ALWAYS_INLINE void D(fused_block)(rounding r, const D(registers) *s, cons
     D(store)(run->param, at, n, D(narrow)(r, D(product_sum)(r, g, s->minus_lr, p)));
 }
 
+static ALWAYS_INLINE void D(fused_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
+{
+    D(fused_step)(false, r, s, run, at, n);
+}
+
+static ALWAYS_INLINE void D(fused_scaled_block)(rounding r, const D(registers) *s, const step_run *run, size_t at, size_t n)
+{
+    D(fused_step)(true, r, s, run, at, n);
+}
+
 /* ---- single operations --------------------------------------------------------------------------------------------- */
 
-static ALWAYS_INLINE void D(negate_block)(rounding r, const WORKING *alpha, const operand_run *run, size_t at, size_t n)
+/* operand_scalars in registers */
+typedef struct D(factors) {
+    WORKING alpha, value;
+} D(factors);
+
+static ALWAYS_INLINE void D(negate_block)(rounding r, const D(factors) *factors, const operand_run *run, size_t at, size_t n)
 {
-    (void)alpha;
+    (void)factors;
     D(store)(run->out, at, n, D(negated)(r, D(load)(run->x, at, n)));
 }
 
-static ALWAYS_INLINE void D(axpy_block)(rounding r, const WORKING *alpha, const operand_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(axpy_block)(rounding r, const D(factors) *factors, const operand_run *run, size_t at, size_t n)
 {
     WORKING x = D(widen)(D(load)(run->x, at, n)), y = D(widen)(D(load)(run->y, at, n));
-    D(store)(run->out, at, n, D(narrow)(r, D(add_scaled)(r, *alpha, x, y)));
+    D(store)(run->out, at, n, D(narrow)(r, D(add_scaled)(r, factors->alpha, x, y)));
 }
 
-static ALWAYS_INLINE void D(scale_block)(rounding r, const WORKING *alpha, const operand_run *run, size_t at, size_t n)
+static ALWAYS_INLINE void D(scale_block)(rounding r, const D(factors) *factors, const operand_run *run, size_t at, size_t n)
 {
     WORKING x = D(widen)(D(load)(run->x, at, n));
-    D(store)(run->out, at, n, D(narrow)(r, W(mul)(x, *alpha)));
+    D(store)(run->out, at, n, D(narrow)(r, W(mul)(x, factors->alpha)));
+}
+
+static ALWAYS_INLINE void D(addcmul_block)(rounding r, const D(factors) *factors, const operand_run *run, size_t at, size_t n)
+{
+    WORKING x = D(widen)(D(load)(run->x, at, n)), y = D(widen)(D(load)(run->y, at, n));
+    D(store)(run->out, at, n, D(narrow)(r, D(add_product)(r, factors->value, x, factors->alpha, y)));
 }
 
 /* ---- loops: whole registers, then what is left; one copy per rounding, so that the rule is a constant inside ---------- */
@@ -154,38 +213,32 @@ static ALWAYS_INLINE void D(scale_block)(rounding r, const WORKING *alpha, const
     case BASE_TAIL: LOOP_(block, BASE_TAIL, scalars, run); break;                                                      \
     }
 
-static void D(eager)(rounding r, const step_scalars *scalars, const step_run *run)
-{
-    const D(registers) s = D(broadcast_all)(scalars);
-    const step_run local = *run;
-    LOOP(D(eager_block), r, &s, &local)
-}
+#define STEP_KERNEL(kernel)                                                                                            \
+    static void D(kernel)(const step_scalars *scalars, const step_run *run)                                            \
+    {                                                                                                                  \
+        const D(registers) s = D(broadcast_all)(scalars);                                                              \
+        const step_run local = *run;                                                                                   \
+        LOOP(D(kernel##_block), local.axpy, &s, &local)                                                                \
+    }
 
-static void D(fused)(rounding r, const step_scalars *scalars, const step_run *run)
-{
-    const D(registers) s = D(broadcast_all)(scalars);
-    const step_run local = *run;
-    LOOP(D(fused_block), r, &s, &local)
-}
+#define OPERAND_KERNEL(kernel)                                                                                         \
+    static void D(kernel)(const operand_scalars *scalars, const operand_run *run)                                      \
+    {                                                                                                                  \
+        const D(factors) factors = {W(broadcast)(scalars->alpha), W(broadcast)(scalars->value)};                       \
+        LOOP(D(kernel##_block), run->rounding, &factors, run)                                                          \
+    }
 
-static void D(negate)(rounding r, double scalar, const operand_run *run)
-{
-    const WORKING alpha = W(broadcast)(scalar);
-    LOOP(D(negate_block), r, &alpha, run)
-}
+STEP_KERNEL(eager)
+STEP_KERNEL(eager_addcmul)
+STEP_KERNEL(fused)
+STEP_KERNEL(fused_scaled)
+OPERAND_KERNEL(negate)
+OPERAND_KERNEL(axpy)
+OPERAND_KERNEL(scale)
+OPERAND_KERNEL(addcmul)
 
-static void D(axpy)(rounding r, double scalar, const operand_run *run)
-{
-    const WORKING alpha = W(broadcast)(scalar);
-    LOOP(D(axpy_block), r, &alpha, run)
-}
-
-static void D(scale)(rounding r, double scalar, const operand_run *run)
-{
-    const WORKING alpha = W(broadcast)(scalar);
-    LOOP(D(scale_block), r, &alpha, run)
-}
-
+#undef STEP_KERNEL
+#undef OPERAND_KERNEL
 #undef LOOP
 #undef LOOP_
 #undef D

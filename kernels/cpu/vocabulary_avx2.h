@@ -17,6 +17,7 @@ enum { LANES_w32 = 8, LANES_w64 = 4 };
 
 static ALWAYS_INLINE w32 broadcast_w32(double x) { return _mm256_set1_ps((float)x); }
 static ALWAYS_INLINE w32 mul_w32(w32 x, w32 y) { return _mm256_mul_ps(x, y); }
+static ALWAYS_INLINE w32 div_w32(w32 x, w32 y) { return _mm256_div_ps(x, y); }
 static ALWAYS_INLINE w32 fma_w32(w32 x, w32 y, w32 z) { return _mm256_fmadd_ps(x, y, z); }
 static ALWAYS_INLINE w32 fms_w32(w32 x, w32 y, w32 z) { return _mm256_fmsub_ps(x, y, z); }
 static ALWAYS_INLINE w32 neg_w32(w32 x)
@@ -34,6 +35,7 @@ static ALWAYS_INLINE w32 add_w32(w32 x, w32 y)
 
 static ALWAYS_INLINE w64 broadcast_w64(double x) { return _mm256_set1_pd(x); }
 static ALWAYS_INLINE w64 mul_w64(w64 x, w64 y) { return _mm256_mul_pd(x, y); }
+static ALWAYS_INLINE w64 div_w64(w64 x, w64 y) { return _mm256_div_pd(x, y); }
 static ALWAYS_INLINE w64 fma_w64(w64 x, w64 y, w64 z) { return _mm256_fmadd_pd(x, y, z); }
 static ALWAYS_INLINE w64 fms_w64(w64 x, w64 y, w64 z) { return _mm256_fmsub_pd(x, y, z); }
 static ALWAYS_INLINE w64 neg_w64(w64 x)

@@ -53,6 +53,7 @@ static ALWAYS_INLINE w64 of_bits_w64(uint64_t bits)
     }                                                                                              \
     static ALWAYS_INLINE w broadcast_##w(double x) { return (w)x; }                                \
     static ALWAYS_INLINE w mul_##w(w x, w y) { return settle_##w(x, y, 0, x * y); }                \
+    static ALWAYS_INLINE w div_##w(w x, w y) { return settle_##w(x, y, 0, x / y); }                \
     static ALWAYS_INLINE w add_##w(w x, w y) { return settle_##w(x, y, 0, x + y); }                \
     static ALWAYS_INLINE w fma_##w(w x, w y, w z) { return settle_##w(x, y, z, soft_fma_##type(x, y, z)); }  \
     static ALWAYS_INLINE w fms_##w(w x, w y, w z) { return settle_##w(x, y, z, soft_fma_##type(x, y, -z)); } \

@@ -8,7 +8,8 @@ One case on its way through the package:
     worker.main         ... which regenerates its problems and steps torch.optim.SGD over them
     store.VectorFile    columns without duplicates, written as HDF5 (format: ../vectors/README.md)
     reading.read        the way back, for tests and other programs
+    cuda/               the same on a GPU, of whatever torch is there
 """
 
 TORCH_RELEASE = "2.13.0"
-"""The only torch release whose bits this package captures."""
+"""The only torch release whose bits this package captures on CPUs."""

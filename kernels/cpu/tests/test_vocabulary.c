@@ -7,7 +7,6 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "segments.h"
 #include "vocabulary_scalar.h"
 
 static uint64_t random_state;
@@ -130,24 +129,6 @@ static void one_minus_dampening_is_subtracted_in_double(void **state)
     assert_true(scalars.one_minus_dampening != (double)(1 - (float)0.9)); /* 0.9 is a value that tells */
 }
 
-static void a_chunk_ends_in_a_tail_of_its_own(void **state)
-{
-    (void)state;
-    sgd_arithmetic arithmetic = {.path = SGD_FOREACH, .torch_threads = 2};
-    segmenting segmenting = segmenting_of(&arithmetic, SGD_F16, 65543);
-    bool tail;
-    assert_int_equal(segmenting.row, 32772);
-    assert_int_equal(segment_end(segmenting, 65543, 0, 65543, &tail), 32768);
-    assert_false(tail);
-    assert_int_equal(segment_end(segmenting, 65543, 32768, 65543, &tail), 32772);
-    assert_true(tail);
-    assert_int_equal(segment_end(segmenting, 65543, 32772, 65543, &tail), 65540);
-    assert_false(tail);
-    assert_int_equal(segment_end(segmenting, 65543, 32772, 40000, &tail), 40000);
-    assert_int_equal(segmenting_of(&arithmetic, SGD_F16, 32767).row, 32767);
-    assert_int_equal(segmenting_of(&arithmetic, SGD_F32, 65543).row, 65543);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,7 +138,6 @@ int main(void)
         cmocka_unit_test(sixteen_bit_nans_survive_where_they_should),
         cmocka_unit_test(alpha_rounds_twice_on_its_way_to_f16),
         cmocka_unit_test(one_minus_dampening_is_subtracted_in_double),
-        cmocka_unit_test(a_chunk_ends_in_a_tail_of_its_own),
     };
     return cmocka_run_group_tests_name("vocabulary", tests, NULL, NULL);
 }

@@ -6,6 +6,9 @@
     running.py    one such run on a device: torch.optim.SGD over tensors placed aligned or not
     model.py      the contract as a program, on the CPU, for comparison; nothing that is captured comes from it
     judging.py    counts of runs that are bit-equal, and where the others first differ
+    captured.py   runs with their states and that comparison
+    nans.py       which rule explains the NaNs that came out
+    golden.py     the problems of the rest of the package on the device, as a vector file
     runs.py       runs as HDF5, read and written: the interpreted ones that were there before, and the captured ones
     speed.py      PyTorch's three paths on the device beside its copy bandwidth
 

@@ -55,7 +55,8 @@ def _judge(tally: Tally, problem: Problem, path: str, outcome: list, exceptions:
         if any(grad is None for grad in tensor.grads):
             continue
         param, *grads = (as_bits(problem.dtype, values) for values in (tensor.param, *tensor.grads))
-        run = runs.Run(problem.dtype.name, path, tensor.numel, **vars(hyper), param=param, grads=tuple(grads), found_inf=(None,) * len(grads))
+        run = runs.Run(problem.dtype.name, path, tensor.numel, **vars(hyper), param=param, grads=tuple(grads),
+                       found_inf=(None,) * len(grads))
         found = [(states[number][2], states[number][0], np.zeros_like(param) if states[number][1] is None else states[number][1])
                  for states in outcome]
         tally.add(run, found, model.states_of(run, exceptions))

@@ -35,11 +35,11 @@ def micro() -> Iterator[tuple[str, Run, int, int]]:
             return np.full(numel, bits, BY_NAME[dtype].uint)
 
         if name.startswith("E2"):
-            run = Run(dtype, "fused", numel, 0.1, 0.0, 0.0, 0.0, False, False, filled(start), (filled(grad),), None, 0, 2.0, (None,), misaligned,
-                      "micro")
+            run = Run(dtype, "fused", numel, 0.1, 0.0, 0.0, 0.0, False, False, filled(start), (filled(grad),), grad_scale=2.0,
+                      found_inf=(None,), misaligned=misaligned, kind="micro")
         else:
-            run = Run(dtype, "fused", numel, 0.1, 0.9, 0.0, 0.0, False, True, filled(0), (filled(grad),), filled(start), 0, None, (None,),
-                      misaligned, "micro")
+            run = Run(dtype, "fused", numel, 0.1, 0.9, 0.0, 0.0, False, True, filled(0), (filled(grad),), filled(start),
+                      found_inf=(None,), misaligned=misaligned, kind="micro")
         yield f"{name} {place}", run, special if run.is_aligned else plain, plain
 
 
@@ -52,8 +52,8 @@ def nan_grid() -> Iterator[Run]:
             if scale and path != "fused":
                 continue
             momentum = 0.0 if stage == "none" else 0.9
-            run = Run(name, path, numel, 0.1, momentum, 0.0, decay, stage == "nesterov", maximize, param, (grad,), None, 0, scale, (None,), 0,
-                      "nan")
+            run = Run(name, path, numel, 0.1, momentum, 0.0, decay, stage == "nesterov", maximize, param, (grad,), grad_scale=scale,
+                      found_inf=(None,), kind="nan")
             yield run
             if momentum:
                 yield replace(run, buffer=buffer)
@@ -63,8 +63,9 @@ def _grid(dtype: Dtype) -> list[np.ndarray]:
     """Three arrays of 128 bit patterns: 5 x 5 x 5 combinations, then three ones."""
     quiet, top = 1 << (dtype.mantissa_bits - 1), dtype.exponent_all_ones
     one, infinity = dtype.pack(0, dtype.bias, 0), dtype.pack(0, top, 0)
-    values = np.array([one, infinity, dtype.pack(0, top, quiet | 0x15), dtype.pack(0, top, 0x2A), dtype.pack(1, top, quiet | 0x19)], dtype.uint)
-    return [np.concatenate([np.array(column), np.full(3, one, dtype.uint)]) for column in zip(*product(values, repeat=3), strict=True)]
+    nans = dtype.pack(0, top, quiet | 0x15), dtype.pack(0, top, 0x2A), dtype.pack(1, top, quiet | 0x19)
+    combinations = product(np.array([one, infinity, *nans], dtype.uint), repeat=3)
+    return [np.concatenate([np.array(column), np.full(3, one, dtype.uint)]) for column in zip(*combinations, strict=True)]
 
 
 def features(seed: int, rounds: int) -> Iterator[Run]:

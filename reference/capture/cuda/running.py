@@ -1,6 +1,6 @@
 """Steps torch.optim.SGD over one run on a device.  Nothing here computes: what comes back is what PyTorch left in memory."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from unittest import mock
 
 import numpy as np
@@ -31,21 +31,18 @@ def states_of(run: Run, device: str) -> list[State]:
         param.grad = placed(run, grad, GRAD, device)
         if found_inf is not None:
             optimizer.found_inf = torch.tensor(found_inf, dtype=torch.float32, device=device)
-        with buffers_made_here(run, device):
+        with buffers_made_here(run, device) if run.path == "fused" else nullcontext():
             optimizer.step()
         buffer = optimizer.state.get(param, {}).get("momentum_buffer")
-        states.append((words_of(run, param.grad), words_of(run, param), np.zeros_like(run.param) if buffer is None else words_of(run, buffer)))
+        states.append((words_of(run, param.grad), words_of(run, param),
+                       np.zeros_like(run.param) if buffer is None else words_of(run, buffer)))
     return states
 
 
 @contextmanager
 def buffers_made_here(run: Run, device: str):
-    """The buffer that the fused path makes for its first step is placed as the run says, and is zeroed before the kernel sees it."""
-    made = mock.patch.object(torch, "empty_like", lambda like: placed(run, np.zeros_like(run.param), BUFFER, device))
-    if run.path == "fused":
-        with made:
-            yield
-    else:
+    """The buffer that the fused path makes in its first step is placed as the run says and zeroed, not left as memory happens to be."""
+    with mock.patch.object(torch, "empty_like", lambda like: placed(run, np.zeros_like(run.param), BUFFER, device)):
         yield
 
 

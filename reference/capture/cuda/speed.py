@@ -43,7 +43,8 @@ def sizes_of(file: Path) -> list[int]:
 
 def _limits(numel: int) -> dict[str, dict]:
     a, b = (torch.randn(numel, device="cuda") for _ in range(2))
-    return {"limit copy f32": _timed(lambda: a.copy_(b), 2 * numel * 4), "limit a += k*b f32": _timed(lambda: a.add_(b, alpha=0.5), 3 * numel * 4)}
+    return {"limit copy f32": _timed(lambda: a.copy_(b), 2 * numel * 4),
+            "limit a += k*b f32": _timed(lambda: a.add_(b, alpha=0.5), 3 * numel * 4)}
 
 
 def _time_path(sizes: list[int], dtype: torch.dtype, path: str, captured: bool) -> dict:
