@@ -173,26 +173,34 @@ static sgd_status list_hold(const hook_list *list, hook_list *out, sgd_error *er
     return SGD_OK;
 }
 
-sgd_status callback_status(const sgd_optimizer *optimizer, sgd_status status, const sgd_error *from, const char *what,
-                           sgd_error *error)
+sgd_status callback_status(sgd_status status, const sgd_error *from, const char *what, sgd_error *error)
 {
-    if (optimizer->destroyed)
-        return sgd_error_set(error, SGD_ERROR_RUNTIME, "the optimizer was destroyed by %s", what);
     if (status && from->status == status && from->message[0])
         return sgd_error_set(error, status, "%s", from->message);
     return status ? sgd_error_set(error, status, "%s failed: %s", what, sgd_status_text(status)) : SGD_OK;
 }
 
-/* What a hook put in place of the state dict. */
+sgd_status callback_end(const sgd_optimizer *optimizer, sgd_status status, const sgd_error *from, const char *what,
+                        sgd_error *error)
+{
+    if (optimizer->destroyed)
+        return sgd_error_set(error, SGD_ERROR_RUNTIME, "the optimizer was destroyed by %s", what);
+    return callback_status(status, from, what, error);
+}
+
+/* What a hook put in place of the state dict; where there is none to replace, it goes. */
 static void take_replacement(sgd_hook_call *call)
 {
-    if (!call->replacement)
+    bool wanted = call->kind == SGD_HOOK_STATE_POST || call->kind == SGD_HOOK_LOAD_PRE;
+    sgd_state *unwanted = wanted ? call->state : call->replacement;
+    if (!call->replacement || call->replacement == call->state) {
+        call->replacement = NULL;
         return;
-    if (call->replacement != call->state) {
-        sgd_state_destroy(call->state);
-        call->state = call->replacement;
     }
+    if (wanted)
+        call->state = call->replacement;
     call->replacement = NULL;
+    sgd_state_destroy(unwanted);
 }
 
 sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error)
@@ -207,7 +215,7 @@ sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error)
         hook *hook = held.hooks[i];
         if (!status && !atomic_load(&hook->removed)) {
             sgd_error own = {.status = SGD_OK};
-            status = callback_status(call->optimizer, hook->function(call, hook->context, &own), &own, "a hook", error);
+            status = callback_end(call->optimizer, hook->function(call, hook->context, &own), &own, "a hook", error);
             take_replacement(call);
         }
         let_go(hook);

@@ -13,6 +13,7 @@ typedef struct parameter {
     DLTensor descriptor;  /* shape is owned, strides follow it in the same memory */
     const void *identity; /* the host's object; NULL: memory and size tell */
     size_t first;         /* the same tensor's first place among all params: this one's, if it is there once */
+    size_t id;            /* of a tensor at its first place: its last place in the group of that, what state_dict calls it */
     size_t previous;      /* its place before this one, or NO_INDEX */
     bool splits;          /* the same tensor has been in this part of the group: a new part begins */
     sgd_dict *state;      /* kept at the first place; NULL: there has never been any */
@@ -82,7 +83,7 @@ void members_clear(members *members);
 /* Finds where each tensor is for the first time and where it was before. */
 sgd_status members_link(parameter *params, size_t count, sgd_error *error);
 
-/* A group with a tensor twice is stepped in parts, each with different ones. */
+/* A group with a tensor twice is stepped in parts, each with different ones; and gives its tensors their ids. */
 void members_split(parameter *params, const param_group *group);
 
 bool members_reserve_work(sgd_optimizer *optimizer, size_t groups, size_t params);
@@ -142,8 +143,11 @@ sgd_status call_begin(sgd_optimizer *optimizer, call which, sgd_error *error);
 sgd_status call_end(sgd_optimizer *optimizer, call which, sgd_status status, sgd_error *error);
 
 /* The answer of a callback, as the caller gets it. */
-sgd_status callback_status(const sgd_optimizer *optimizer, sgd_status status, const sgd_error *from, const char *what,
-                           sgd_error *error);
+sgd_status callback_status(sgd_status status, const sgd_error *from, const char *what, sgd_error *error);
+
+/* The same for one that might have destroyed the optimizer. */
+sgd_status callback_end(const sgd_optimizer *optimizer, sgd_status status, const sgd_error *from, const char *what,
+                        sgd_error *error);
 
 /* Runs the hooks of a call's kind, in order, until one fails; `global`: those of all optimizers. */
 sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error);

@@ -139,6 +139,8 @@ void members_split(parameter *params, const param_group *group)
         params[i].splits = params[i].previous != NO_INDEX && params[i].previous >= begin;
         if (params[i].splits)
             begin = i;
+        if (params[i].first >= group->first)
+            params[params[i].first].id = i;
     }
 }
 

@@ -97,7 +97,7 @@ static uint16_t narrow_16(double value, int mantissa_bits, int bias)
     double magnitude = fabs(value);
     if (isnan(value))
         return sign | infinity | (uint16_t)(1 << (mantissa_bits - 1));
-    int exponent = magnitude > 0 && isfinite(magnitude) ? ilogb(magnitude) : 0;
+    int exponent = magnitude == 0 ? 1 - bias : isfinite(magnitude) ? ilogb(magnitude) : 0;
     if (exponent < 1 - bias)
         exponent = 1 - bias;
     /* The biased exponent and the mantissa are one integer; rounding up may carry from one into the other. */

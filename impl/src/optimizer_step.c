@@ -243,18 +243,19 @@ static sgd_status run_closure(sgd_optimizer *optimizer, const sgd_step_arguments
                               sgd_error *error)
 {
     sgd_error own = {.status = SGD_OK};
-    return arguments->closure ? callback_status(optimizer, arguments->closure(arguments->closure_context, loss, &own), &own,
-                                                "the closure", error)
-                              : SGD_OK;
+    if (!arguments->closure)
+        return SGD_OK;
+    sgd_status status = arguments->closure(arguments->closure_context, loss, &own);
+    return callback_end(optimizer, status, &own, "the closure", error);
 }
 
 static sgd_status run_collect(sgd_optimizer *optimizer, sgd_step_arguments *arguments, sgd_error *error)
 {
     sgd_error own = {.status = SGD_OK};
-    return arguments->collect ? callback_status(optimizer,
-                                                arguments->collect(optimizer, arguments, arguments->collect_context, &own),
-                                                &own, "collecting the gradients", error)
-                              : SGD_OK;
+    if (!arguments->collect)
+        return SGD_OK;
+    sgd_status status = arguments->collect(optimizer, arguments, arguments->collect_context, &own);
+    return callback_end(optimizer, status, &own, "collecting the gradients", error);
 }
 
 static sgd_status step_between_hooks(sgd_optimizer *optimizer, sgd_step_arguments *arguments, sgd_value *loss,

@@ -6,7 +6,8 @@
 
 /* ---- out ------------------------------------------------------------------------------------------------------------------- */
 
-/* A param's id is its first place over all groups. */
+/* A param's id is its place over all groups; of one that is there more often the last in its group, as pack_group's dict
+ * comprehension has it. */
 static sgd_status pack_group(const members *members, const param_group *group, sgd_state *state, sgd_error *error)
 {
     sgd_dict *values;
@@ -14,7 +15,7 @@ static sgd_status pack_group(const members *members, const param_group *group, s
     if (!ids)
         return no_memory(error);
     for (size_t i = 0; i < group->count; i++)
-        ids[i] = (int64_t)members->params[group->first + i].first;
+        ids[i] = (int64_t)members->params[members->params[group->first + i].first].id;
     sgd_status status = sgd_state_add_group(state, ids, group->count, &values, error);
     free(ids);
     return status ? status : dict_copy(&group->values, values, error);
@@ -34,7 +35,7 @@ static sgd_status pack(const sgd_optimizer *optimizer, sgd_state *state, sgd_err
     for (size_t g = 0; g < members->group_count && !status; g++)
         status = pack_group(members, members->groups[g], state, error);
     for (size_t i = 0; i < members->param_count && !status; i++) {
-        sgd_value key = {.kind = SGD_VALUE_INT, .integer = (int64_t)i};
+        sgd_value key = {.kind = SGD_VALUE_INT, .integer = (int64_t)members->params[i].id};
         if (members->params[i].has_state && members->params[i].first == i)
             status = pack_entry(state, &key, members->params[i].state, error);
     }
@@ -79,7 +80,10 @@ static sgd_status copy_value(const sgd_value *value, sgd_value *out, bool *made,
     *out = *value;
     if (!*made)
         return SGD_OK;
-    return is_hosts(value) ? value->type->copy(value->object, out, error) : tensor_cast(value, NULL, out, error);
+    if (!is_hosts(value))
+        return tensor_cast(value, NULL, out, error);
+    sgd_error own = {.status = SGD_OK};
+    return callback_status(value->type->copy(value->object, out, &own), &own, "copying an object", error);
 }
 
 /* _process_value_according_to_param_policy; a tensor called "step" stays as it is. */
@@ -94,8 +98,10 @@ static sgd_status cast_value(const char *key, const sgd_value *value, const DLTe
     *made = converts || (is_tensor(value) && !(is_hosts(value) && fits));
     if (!*made)
         return SGD_OK;
-    return converts ? value->type->convert(value->object, param, out, error)
-                    : tensor_cast(value, step ? NULL : param, out, error);
+    if (!converts)
+        return tensor_cast(value, step ? NULL : param, out, error);
+    sgd_error own = {.status = SGD_OK};
+    return callback_status(value->type->convert(value->object, param, out, &own), &own, "converting an object", error);
 }
 
 static sgd_status set_value(sgd_dict *dict, const char *key, const sgd_value *value, bool made, sgd_error *error)
@@ -300,7 +306,7 @@ static sgd_status load(sgd_optimizer *optimizer, sgd_state *state, sgd_error *er
     sgd_status status = SGD_OK;
     if (state->read) {
         sgd_error own = {.status = SGD_OK};
-        status = callback_status(optimizer, state->read(state->host.value.object, state, &own), &own, "reading the state", error);
+        status = callback_status(state->read(state->host.value.object, state, &own), &own, "reading the state", error);
     }
     if (!status)
         status = check_sizes(members, state, error);

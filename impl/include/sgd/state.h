@@ -65,7 +65,7 @@ SGD_API void *sgd_state_host(const sgd_state *state); /* the object, borrowed; N
 
 /* ---- out and in ------------------------------------------------------------------------------------------------------ */
 
-/* state_dict(): ids by first appearance, over all groups; state entries in the order of the params, then the others. */
+/* state_dict(): ids count the params over all groups (one that is in its group more than once has its last place); state entries in the order of the params, then the others. */
 SGD_API sgd_status sgd_optimizer_state_dict(sgd_optimizer *optimizer, sgd_state **out, sgd_error *error);
 
 /* load_state_dict().  Pre-hooks see and change a copy of `state`, which stays as it is.  Loaded options win over the
