@@ -9,6 +9,8 @@
 
 #include "layout.h"
 
+typedef struct sparse_step sparse_step; /* sparse.h */
+
 #define DL_BOOL 6 /* DLPack's kDLBool, which version 0.6 of the header lacks */
 
 /* Fills `error` where the caller gave one, and returns `status`. */
@@ -64,6 +66,7 @@ sgd_status options_check_path(const sgd_options *options, sgd_error *error);
 typedef struct step_item {
     tensor_view param, grad, buffer; /* buffer.data NULL: momentum is 0, or it is sparse */
     sgd_item *from;
+    sparse_step *sparse; /* made by step_reserve where the gradient is sparse, for step_run */
     bool active;     /* it has a gradient */
     bool first;      /* no buffer yet */
     bool flat;       /* param, gradient and buffer fill their memory in one common order */
@@ -90,13 +93,17 @@ typedef struct step_group {
 sgd_status step_prepare(const sgd_config *config, const sgd_options *options, sgd_item *items, size_t count,
                         const sgd_scaling *scaling, step_item *prepared, step_group *out, sgd_error *error);
 
+/* alpha of add_ must fit the dtype. */
+sgd_status step_check_alpha(sgd_dtype dtype, double alpha, sgd_error *error);
+
 /* Whether the backend computes a cell; with PyTorch's words where PyTorch has none either. */
 sgd_status step_check_claim(const sgd_config *config, sgd_path path, sgd_dtype dtype, sgd_error *error);
 
 /* Whether, among the group's items of a dtype (SGD_DTYPE_COUNT: of any) with a gradient, some have a buffer and some not. */
 bool step_buffers_mixed(const step_group *group, sgd_dtype dtype);
 
-/* Makes room for a group's step in the workspace; it keeps what it has grown to. */
+/* Makes room for a group's step in the workspace; it keeps what it has grown to, but for what sparse gradients take: that goes
+ * with step_release, which follows the last group's step, or the first error. */
 sgd_status step_reserve(const step_group *group, sgd_workspace *workspace, sgd_error *error);
 
 /* Does the work; fails only where the backend does.  Sets has_buffer in the items. */
@@ -117,9 +124,11 @@ struct sgd_workspace {
     const sgd_backend *backend;
     void *scratch;
     size_t scratch_size;
+    sparse_step *sparse; /* those of the present step */
 };
 
 void workspace_clear(sgd_workspace *workspace);
+void step_release(sgd_workspace *workspace);
 
 /* ---- by_op.c --------------------------------------------------------------------------------------------------------- */
 

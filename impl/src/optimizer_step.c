@@ -233,6 +233,7 @@ static sgd_status take_step(sgd_optimizer *optimizer, const sgd_step_arguments *
         status = prepare_parts(optimizer, arguments->scaling, &parts, error);
     for (size_t i = 0; i < parts && !status; i++)
         status = run_part(optimizer, &optimizer->steps[i], error);
+    step_release(&optimizer->workspace);
     drop_pending(&optimizer->members);
     return status;
 }

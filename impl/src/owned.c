@@ -21,14 +21,6 @@ typedef struct owned {
 
 static void retain(void *object) { atomic_fetch_add_explicit(&((owned *)object)->references, 1, memory_order_relaxed); }
 
-__attribute__((weak)) void sgd_sparse_destroy(sgd_sparse *sparse)
-{
-    if (!sparse)
-        return;
-    free(sparse->owned);
-    *sparse = (sgd_sparse){.owned = NULL};
-}
-
 static void release(void *object)
 {
     owned *own = object;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine.h"
+#include "sparse.h"
 
 /* ---- one item ---------------------------------------------------------------------------------------------------------- */
 
@@ -74,7 +74,10 @@ static sgd_status prepare_dense(const step_group *group, size_t index, step_item
     item->write_grad = writes_grad(group);
     if (!status && item->write_grad)
         status = check_writable(&item->grad, error);
+    item->first = !from->has_buffer;
     if (!status && group->hyper.momentum != 0) {
+        if (sparse_buffer_exists(from))
+            return sparse_buffer_error(group->path, error);
         if (!from->buffer)
             return sgd_error_set(error, SGD_ERROR_ARGUMENT, "momentum buffer %zu is NULL", index);
         status = check_companion(from->buffer, from->param, &item->param, backend, "momentum buffer", index, &item->buffer,
@@ -82,13 +85,33 @@ static sgd_status prepare_dense(const step_group *group, size_t index, step_item
         if (!status)
             status = check_writable(&item->buffer, error);
     }
-    item->first = !from->has_buffer;
     item->promotes = item->param.ndim == 0 &&
                      ((group->hyper.lr_addcmul && promotes(item->param.dtype, group->lr_type)) ||
                       (group->hyper.weight_decay_addcmul && promotes(item->param.dtype, group->weight_decay_type)));
     if (!status)
         item->flat = is_flat(item);
     return status;
+}
+
+static sgd_status prepare_sparse(const step_group *group, size_t index, step_item *item, sgd_error *error)
+{
+    const sgd_backend *backend = group->config->backend;
+    const sgd_item *from = item->from;
+    bool dense_buffer = group->hyper.momentum != 0 && from->has_buffer && !sparse_buffer_exists(from);
+    sgd_status status = sparse_item_check(group, from, &item->param, index, error);
+    item->first = !from->has_buffer;
+    item->flat = true;
+    if (!status)
+        status = check_writable(&item->param, error);
+    if (status || !dense_buffer)
+        return status;
+    if (!from->buffer)
+        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "momentum buffer %zu is NULL", index);
+    if (item->param.ndim == 0 && group->hyper.lr_addcmul && promotes(item->param.dtype, group->lr_type))
+        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "a wider lr that requires grad, over a parameter without dimensions "
+                             "with a sparse gradient and a dense buffer, is not offered");
+    status = check_companion(from->buffer, from->param, &item->param, backend, "momentum buffer", index, &item->buffer, error);
+    return status ? status : check_writable(&item->buffer, error);
 }
 
 static sgd_status prepare_item(const step_group *group, size_t index, step_item *item, sgd_error *error)
@@ -98,9 +121,7 @@ static sgd_status prepare_item(const step_group *group, size_t index, step_item 
     if (status || !(from->grad || from->sparse_grad))
         return status;
     item->active = true;
-    if (from->sparse_grad)
-        return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "gradient %zu is sparse", index);
-    return prepare_dense(group, index, item, error);
+    return from->sparse_grad ? prepare_sparse(group, index, item, error) : prepare_dense(group, index, item, error);
 }
 
 /* ---- what the backend offers ----------------------------------------------------------------------------------------------- */
@@ -156,18 +177,25 @@ static const char *const scalar_type_names[SGD_DTYPE_COUNT] = {[SGD_F64] = "doub
                                                                [SGD_C64] = "c10::complex<float>",
                                                                [SGD_C128] = "c10::complex<double>"};
 
+sgd_status step_check_alpha(sgd_dtype dtype, double alpha, sgd_error *error)
+{
+    return alpha_overflows(dtype, alpha) ? sgd_error_set(error, SGD_ERROR_RUNTIME,
+                                                         "value cannot be converted to type %s without overflow",
+                                                         scalar_type_names[dtype])
+                                         : SGD_OK;
+}
+
 /* The alphas that an eager step of this parameter would pass to add. */
 static sgd_status check_alphas(const sgd_hyper *hyper, const step_item *item, sgd_error *error)
 {
-    sgd_dtype dtype = item->param.dtype;
     bool momentum = hyper->momentum != 0;
-    if ((!hyper->lr_addcmul && alpha_overflows(dtype, hyper->lr)) ||
-        (!hyper->weight_decay_addcmul && alpha_overflows(dtype, hyper->weight_decay)) ||
-        (momentum && !item->first && alpha_overflows(dtype, 1 - hyper->dampening)) ||
-        (momentum && hyper->nesterov && alpha_overflows(dtype, hyper->momentum)))
-        return sgd_error_set(error, SGD_ERROR_RUNTIME, "value cannot be converted to type %s without overflow",
-                             scalar_type_names[dtype]);
-    return SGD_OK;
+    const double alphas[] = {hyper->lr_addcmul ? 0 : hyper->lr, hyper->weight_decay_addcmul ? 0 : hyper->weight_decay,
+                             momentum && !item->first ? 1 - hyper->dampening : 0,
+                             momentum && hyper->nesterov ? hyper->momentum : 0};
+    sgd_status status = SGD_OK;
+    for (size_t i = 0; i < sizeof alphas / sizeof alphas[0] && !status; i++)
+        status = step_check_alpha(item->param.dtype, alphas[i], error);
+    return status;
 }
 
 /* torch._fused_sgd_ wants a buffer for every tensor or for none: the first None's place in its dtype's list is named. */
@@ -206,8 +234,10 @@ static sgd_status check_item(const step_group *group, const step_item *item, siz
     sgd_status status = step_check_claim(group->config, group->path, item->param.dtype, error);
     if (!status)
         status = check_layout(group, item, index, error);
-    if (status || group->path != SGD_FUSED)
-        return status ? status : check_alphas(&group->hyper, item, error);
+    if (status || item->from->sparse_grad)
+        return status; /* sparse_step_prepare looks further */
+    if (group->path != SGD_FUSED)
+        return check_alphas(&group->hyper, item, error);
     status = check_storage(group, &item->param, "parameter", index, error);
     if (!status)
         status = check_storage(group, &item->grad, "gradient", index, error);

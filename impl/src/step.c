@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "sparse.h"
 
 #define ALIGNMENT 64
 
@@ -54,7 +54,8 @@ static size_t scratch_size(const step_group *group)
 {
     size_t largest = 0, sum = 0;
     for (size_t i = 0; i < group->count; i++) {
-        size_t size = group->items[i].active ? scratch_of(group, &group->items[i]) : 0;
+        const step_item *item = &group->items[i];
+        size_t size = item->active && !item->from->sparse_grad ? scratch_of(group, item) : 0;
         largest = size > largest ? size : largest;
         sum += size;
     }
@@ -101,6 +102,9 @@ sgd_status step_reserve(const step_group *group, sgd_workspace *workspace, sgd_e
     size_t size = scratch_size(group);
     void *scratch;
     sgd_status status = reserve_lists(workspace, group->count, error);
+    for (size_t i = 0; i < group->count && !status; i++)
+        if (group->items[i].active && group->items[i].from->sparse_grad)
+            status = sparse_step_prepare(group, &group->items[i], &workspace->sparse, error);
     if (status || (size <= workspace->scratch_size && (!size || workspace->backend == backend)))
         return status;
     status = backend->allocate(backend->context, size, &scratch);
@@ -113,8 +117,11 @@ sgd_status step_reserve(const step_group *group, sgd_workspace *workspace, sgd_e
     return SGD_OK;
 }
 
+void step_release(sgd_workspace *workspace) { sparse_steps_destroy(&workspace->sparse); }
+
 void workspace_clear(sgd_workspace *workspace)
 {
+    step_release(workspace);
     release_scratch(workspace);
     free(workspace->items);
     free(workspace->tensors);
@@ -223,7 +230,11 @@ static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
     sgd_status status = SGD_OK;
     for (size_t i = 0; i < group->count && !status; i++) {
         const step_item *item = &group->items[i];
-        if (!item->active || item->param.numel == 0 || (dtype != SGD_DTYPE_COUNT && item->param.dtype != dtype))
+        if (!item->active || (dtype != SGD_DTYPE_COUNT && item->param.dtype != dtype))
+            continue;
+        if (item->sparse)
+            status = sparse_step_run(item->sparse, list->arithmetic.path);
+        if (item->sparse || item->param.numel == 0)
             continue;
         switch (way_of(group, item)) {
         case WAY_DIRECT: list->workspace->tensors[direct++] = tensor_of(item); break;
@@ -295,7 +306,10 @@ static sgd_status step_in(sgd_workspace *workspace, const sgd_config *config, co
     sgd_status status = step_prepare(config, options, items, count, scaling, workspace->items, &group, error);
     if (!status)
         status = step_reserve(&group, workspace, error);
-    return status ? status : step_run(&group, workspace, error);
+    if (!status)
+        status = step_run(&group, workspace, error);
+    step_release(workspace);
+    return status;
 }
 
 sgd_status sgd_step(const sgd_config *config, const sgd_options *options, sgd_item *items, size_t count,

@@ -21,10 +21,12 @@ typedef struct sgd_item {
     const DLTensor *grad;           /* written only where PyTorch writes p.grad; NULL: none, or a sparse one */
     const DLTensor *buffer;         /* the momentum buffer, or memory for one that does not exist yet (any layout; PyTorch's
                                        is sgd_buffer_strides); NULL where momentum is 0 or the buffer is sparse */
-    bool has_buffer;                /* in: `buffer` holds a momentum buffer; out: set where the step made one */
-    const sgd_sparse *sparse_grad;  /* a COO gradient instead of `grad` */
-    sgd_sparse *sparse_buffer;      /* in and out: a sparse momentum buffer; the library makes, replaces and (through
-                                       sgd_sparse_destroy) frees it; NULL: none.  Owned by the caller between calls */
+    bool has_buffer;                /* in: there is a momentum buffer, in `sparse_buffer` if that is not all zeros, else in
+                                       `buffer`; out: set where the step made one */
+    sgd_sparse *sparse_grad;        /* a COO gradient instead of `grad`; replaced where PyTorch changes p.grad */
+    sgd_sparse *sparse_buffer;      /* a sparse momentum buffer, or zeros for one that a sparse gradient may make; replaced by
+                                       every step.  What is replaced is freed, what replaces it is the caller's to give to
+                                       sgd_sparse_destroy.  NULL: none, where no momentum meets a sparse gradient */
 } sgd_item;
 
 /* Memory that steps reuse, so that a repeated step allocates nothing. */
