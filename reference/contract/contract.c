@@ -109,8 +109,8 @@ static const sgd_narrowing torch_narrowings[] = {
 #include "rules.def"
 };
 static const sgd_tail_group torch_groups[] = {
-#define GROUP(contracts, dtypes, stages, inner, least, begin, end) \
-    {contracts, dtypes, stages, SGD_INNER_##inner, least, begin, end},
+#define GROUP(contracts, dtypes, stages, inner, begin, block) \
+    {contracts, dtypes, stages, SGD_INNER_##inner, begin, block},
 #include "rules.def"
 };
 static const sgd_product torch_products[] = {
@@ -170,9 +170,7 @@ const sgd_tail_group *sgd_rulebook_group(const sgd_rulebook *book, sgd_contract 
 
 size_t sgd_tail_group_end(const sgd_tail_group *group, size_t length)
 {
-    if (length < group->least)
-        return 0;
-    return group->end ? group->end : length - length % 2;
+    return length > group->begin ? group->begin + (length - group->begin) / group->block * group->block : group->begin;
 }
 
 sgd_nan sgd_rulebook_nan(const sgd_rulebook *book, sgd_contract contract, sgd_path path, sgd_dtype dtype)

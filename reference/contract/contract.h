@@ -127,11 +127,11 @@ typedef struct sgd_width {
     int32_t shift;       /* moves the boundary between body and tail: 0 but in books of mistakes */
 } sgd_width;
 
-/* Of a tail of `length` >= least elements, those from `begin` to before sgd_tail_group_end() are the segment GROUP. */
+/* In a tail, the whole blocks of `block` elements from element `begin` on are the segment GROUP. */
 typedef struct sgd_tail_group {
     uint32_t contracts, dtypes, stages;
     sgd_inner inner;
-    uint32_t least, begin, end; /* end 0: all pairs */
+    uint32_t begin, block;
 } sgd_tail_group;
 
 /* A product of two complex values x and y: the texts of its real and its imaginary part. */
@@ -177,7 +177,7 @@ SGD_API const sgd_narrowing *sgd_rulebook_narrowing(const sgd_rulebook *book, sg
 /* NULL where a tail of this operation has no group. */
 SGD_API const sgd_tail_group *sgd_rulebook_group(const sgd_rulebook *book, sgd_contract contract, sgd_dtype dtype, sgd_stage stage,
                                             sgd_inner inner);
-/* The place in a tail of `length` elements behind the group's last; group->begin or less where it is empty. */
+/* The place in a tail of `length` elements behind the group's last element; group->begin where it is empty. */
 SGD_API size_t sgd_tail_group_end(const sgd_tail_group *group, size_t length);
 
 /* How NaNs of a path and dtype compare under finite or infinite hyper-parameters. */

@@ -31,6 +31,7 @@ enum {
 
     /* Stages: self + alpha*other, and buf.mul_(momentum) where it is a stage of its own */
     ADDS = SET_OF(SGD_STAGE_DECAY) | SET_OF(SGD_STAGE_MOMENTUM) | SET_OF(SGD_STAGE_NESTEROV) | SET_OF(SGD_STAGE_PARAM),
+    ADDS_OF_GRAD = SET_OF(SGD_STAGE_MOMENTUM) | SET_OF(SGD_STAGE_PARAM),
     SCALES = SET_OF(SGD_STAGE_SCALE)
 };
 

@@ -140,9 +140,9 @@ static bool run_row(const row *row)
 {
     const strided *state = row->state;
     size_t body = is_vectorised(row->iteration->inner) ? segments_body(state->width, SGD_DEFECTS_FIX, row->length) : 0;
-    size_t begin = body, end = body;
-    const sgd_tail_group *group = sgd_rulebook_group(state->oracle->book, state->options->contract, state->dtype,
-                                                row->stage, row->iteration->inner);
+    size_t begin = row->length, end = row->length;
+    const sgd_tail_group *group = sgd_rulebook_group(state->oracle->book, state->options->contract, state->dtype, row->stage,
+                                                     row->iteration->inner);
     if (group && sgd_tail_group_end(group, row->length - body) > group->begin) {
         begin = body + group->begin;
         end = body + sgd_tail_group_end(group, row->length - body);

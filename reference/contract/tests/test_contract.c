@@ -73,8 +73,8 @@ static void every_group_has_exactly_one_rule(void **state)
         for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
             for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
                 for (int stage = 0; stage < SGD_STAGE_COUNT; stage++)
-                    if (group->contracts >> contract & group->dtypes >> dtype & group->stages >> stage & 1)
-                        for (int path = SGD_FORLOOP; path <= SGD_FOREACH; path++)
+                    for (int path = SGD_FORLOOP; path <= SGD_FOREACH; path++)
+                        if (group->contracts >> contract & group->dtypes >> dtype & group->stages >> stage & 1)
                             assert_int_equal(matches(book, contract, path, dtype, SGD_SEGMENT_GROUP, stage), 1);
 }
 
@@ -86,6 +86,10 @@ static void groups_end_where_they_say(void **state)
         sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C64, SGD_STAGE_DECAY, SGD_INNER_CONTIGUOUS);
     assert_int_equal(sgd_tail_group_end(group, 3), 0);
     assert_int_equal(sgd_tail_group_end(group, 7), 4);
+    group = sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_F32, SGD_STAGE_PARAM, SGD_INNER_BROADCAST);
+    assert_int_equal(sgd_tail_group_end(group, 0), 1);
+    assert_int_equal(sgd_tail_group_end(group, 4), 1);
+    assert_int_equal(sgd_tail_group_end(group, 12), 9);
     group = sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C64, SGD_STAGE_DECAY, SGD_INNER_STRIDED);
     assert_int_equal(sgd_tail_group_end(group, 1), 0);
     assert_int_equal(sgd_tail_group_end(group, 101), 100);
