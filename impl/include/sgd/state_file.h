@@ -14,14 +14,15 @@
  *     /groups/0, 1 ...  param groups in order: a dict, and the dataset "params": int64, the ids, one dimension
  *     /state/0, 1 ...   state entries in order: a dict, with the attribute "id": int64, or a string
  * A dict is an HDF5 group with the attribute "keys", its keys in order (one dimension of strings, {0} for none), and one object
- * per key, named after it but for '%', '/' and '.', which become %25, %2F and %2E, and the key "params", %params:
+ * per key, named after it but for '%', '/' and '.', which become %25, %2F and %2E, and the keys "params" and "", which become
+ * %params and %:
  *     None       a dataset with a null dataspace (h5py.Empty("f"))      bool, int, float   scalar: h5py's bool, int64, float64
  *     str        scalar string                                          list of str        strings, one dimension
  *     tensor     a dataset with the attribute "tensor": the dtype (f64 f32 f16 bf16 c64 c128 i64 i32 i16 i8 u8 bool); elements
  *                in the order of their indices; bf16 is stored as uint16, bool as uint8, complex as h5py's compound (r, i).
  *                Attribute "strides" (int64, counting elements) where they are not those of a contiguous tensor, and
- *                "requires_grad" (bool) where it is true.  Tensors with dimensions and elements are one chunk with
- *                Fletcher-32.
+ *                "requires_grad" (bool) where it is true.  Tensors with dimensions and elements lie in chunks (below 4 GiB)
+ *                with Fletcher-32.
  *     sparse     an HDF5 group with the attributes "tensor": "coo", "shape" (int64), "coalesced" (bool), and two tensors,
  *                "indices" (i64) and "values"
  * Strings are UTF-8 of variable length, numbers little-endian.  Objects of a host have no place in a file.
@@ -40,8 +41,8 @@ extern "C" {
 #define SGD_STATE_FILE_VERSION 1
 
 /* Writes a file whole or not at all: beside `path`, to the disk, then in its place.
- * Errors: ERROR_UNSUPPORTED for a value that is an object, a tensor that is not in host memory, or a string with no place in
- * a file; ERROR_FILE; ERROR_MEMORY. */
+ * Errors: ERROR_UNSUPPORTED for a value that is an object, or a tensor that is not in host memory, of no dtype above, or of
+ * more than 32 dimensions; ERROR_FILE; ERROR_MEMORY. */
 SGD_API sgd_status sgd_state_write(const sgd_state *state, const char *path, sgd_error *error);
 
 /* Reads a file into a new state, whose tensors are the library's.
