@@ -52,12 +52,14 @@ sgd_status sparse_make(const sgd_sparse *like, int64_t nnz, const int64_t *strid
     size_t numbers = (size_t)ndim + 2 + 2 * (size_t)rank;
     if (entry != 0 && count > (SIZE_MAX / 2) / entry)
         return SGD_ERROR_MEMORY;
-    size_t index_bytes = aligned(count * (size_t)sparse_dims(like) * sizeof(int64_t)), value_bytes = aligned(count * block * element);
+    size_t index_bytes = aligned(count * (size_t)sparse_dims(like) * sizeof(int64_t));
+    size_t value_bytes = aligned(count * block * element);
     char *memory = aligned_alloc(ALIGNMENT, index_bytes + value_bytes + aligned(numbers * sizeof(int64_t)));
     if (!memory)
         return SGD_ERROR_MEMORY;
 
-    int64_t *shape = (int64_t *)(memory + index_bytes + value_bytes), *index_shape = shape + ndim, *value_shape = index_shape + 2;
+    int64_t *shape = (int64_t *)(memory + index_bytes + value_bytes);
+    int64_t *index_shape = shape + ndim, *value_shape = index_shape + 2;
     DLDevice host = {kDLCPU, 0};
     memcpy(shape, like->shape, (size_t)ndim * sizeof *shape);
     index_shape[0] = sparse_dims(like);

@@ -76,7 +76,7 @@ typedef enum sparse_rounding {
 
 #define ROW_BATCH 64
 
-/* out += alpha * x over rows of `block` elements, in the order in which they are added; a few rows go to the backend at once. */
+/* out += alpha * x over rows of `block` elements, in the order in which they are added; some go to the backend at once. */
 typedef struct row_batch {
     const sparse_context *context;
     sparse_rounding rounding;

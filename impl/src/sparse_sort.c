@@ -34,7 +34,7 @@ static void insertion_sort(sort_entry *entries, size_t count)
     }
 }
 
-/* ---- heapsort, largest first --------------------------------------------------------------------------------------------- */
+/* ---- heapsort, largest first -------------------------------------------------------------------------------------------- */
 
 /* Refills a hole from its larger child down to a leaf, then lets `value` rise from there, at most to where the hole was. */
 static void sift(sort_entry *heap, size_t count, size_t hole, sort_entry value)
@@ -61,7 +61,7 @@ static void heap_sort(sort_entry *entries, size_t count)
     }
 }
 
-/* ---- introsort ------------------------------------------------------------------------------------------------------------- */
+/* ---- introsort ---------------------------------------------------------------------------------------------------------- */
 
 static void median_to(sort_entry *to, sort_entry *a, sort_entry *b, sort_entry *c)
 {

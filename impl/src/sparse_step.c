@@ -61,7 +61,8 @@ static sgd_status prepare_sparse_buffer(sparse_step *step, sgd_error *error)
 {
     const sgd_sparse *buffer = step->item->sparse_buffer;
     /* mul_ leaves no entry of a tensor without elements (_mul_dense_sparse_out). */
-    sgd_status status = sparse_numel(buffer) ? sparse_make_like(buffer, &step->scaled) : sparse_make(buffer, 0, NULL, &step->scaled);
+    sgd_status status = sparse_numel(buffer) ? sparse_make_like(buffer, &step->scaled)
+                                             : sparse_make(buffer, 0, NULL, &step->scaled);
     if (status)
         return sparse_no_memory("a momentum buffer", error);
     step->scaled.coalesced = sparse_nnz(&step->scaled) < 2;

@@ -287,7 +287,8 @@ static sgd_status prepare_strided_rows(dense_sum *sum, sgd_error *error)
         sum->sparse = &sum->coalescing.result;
     int32_t dims = sparse_dims(sum->sparse);
     return strided_prepare(&sum->add, tensor->dtype, tensor->ndim - dims, tensor->shape + dims,
-                           tensor_view_strides(tensor, tensor_room) + dims, sparse_strides(sum->sparse, sparse_room) + 1, error);
+                           tensor_view_strides(tensor, tensor_room) + dims, sparse_strides(sum->sparse, sparse_room) + 1,
+                           error);
 }
 
 sgd_status dense_sum_prepare(dense_sum *sum, const tensor_view *tensor, const sgd_sparse *sparse, double alpha,
