@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from ._core import Engine
+from ._core import Engine, Unsupported
 
 __all__ = ["sgd"]
 
@@ -93,10 +93,12 @@ def sgd(
     chosen = [i for i, grad in enumerate(grads) if grad is not None]
     buffers = [momentum_buffers[i] for i in chosen] if momentum_buffers is not None and momentum != 0 else []
     allocate = _allocate if empty_like is None else lambda grad, shape, strides: empty_like(grad)
-    _engine(contract, defects).step(
+    done = _engine(contract, defects).step(
         [params[i] for i in chosen], [grads[i] for i in chosen], buffers, group, torch_threads, threads, grad_scale,
-        found_inf, allocate,
+        found_inf, allocate, None,
     )
+    if done < len(chosen):
+        raise Unsupported(f"array {chosen[done]} shares memory with another, and the library does not take it")
     for i, buffer in zip(chosen, buffers):
         if momentum_buffers is not None:
             momentum_buffers[i] = buffer

@@ -3,6 +3,7 @@
 import os
 
 import torch
+import torch.utils.dlpack
 
 from ._core import Engine
 
@@ -37,3 +38,13 @@ def threads_to_use() -> int:
 def empty_buffer(grad: torch.Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> torch.Tensor:
     """Memory for a momentum buffer."""
     return torch.empty_strided(shape, strides, dtype=grad.dtype, device=grad.device)
+
+
+def adopt_sparse(
+    old: torch.Tensor | None, indices: object, values: object, shape: tuple[int, ...], coalesced: bool
+) -> torch.Tensor:
+    """A COO tensor like the library's; where there is an old one, that one gets its value."""
+    from_dlpack = torch.utils.dlpack.from_dlpack
+    new = torch.sparse_coo_tensor(from_dlpack(indices), from_dlpack(values), shape, check_invariants=False,
+                                  is_coalesced=coalesced)
+    return new.clone() if old is None else old.copy_(new)

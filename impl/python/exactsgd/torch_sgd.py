@@ -14,7 +14,7 @@ from torch.optim.optimizer import Optimizer, ParamsT, _device_dtype_check_for_fu
 
 from ._core import Engine, Unsupported
 from .fallback import reason_to_fall_back, step_in_torch
-from .settings import DEFECTS, empty_buffer, make_engine, threads_of_torch, threads_to_use
+from .settings import DEFECTS, adopt_sparse, empty_buffer, make_engine, threads_of_torch, threads_to_use
 
 __all__ = ["SGD"]
 
@@ -26,7 +26,7 @@ def writes_grads(group: dict[str, Any], grad_scale: Tensor | None) -> bool:
     """Whether a step leaves something in p.grad, as PyTorch does."""
     weight_decay = group["weight_decay"]
     if group["foreach"]:
-        return bool(group["nesterov"] and not group["maximize"] and weight_decay == 0)
+        return bool(group["nesterov"] and group["momentum"] != 0 and not group["maximize"] and weight_decay == 0)
     if group["fused"]:
         return grad_scale is not None
     return isinstance(weight_decay, Tensor) and weight_decay.requires_grad and not group["maximize"]
@@ -161,17 +161,20 @@ class SGD(Optimizer):
         params, grads, buffers = self._gather(group)
         grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         reason = reason_to_fall_back(params, grads, buffers, group)
+        done = 0
         if not reason:
             try:
-                self._engine().step(params, grads, buffers, group, threads_of_torch(), threads_to_use(), grad_scale, found_inf,
-                                    empty_buffer)
+                done = self._engine().step(params, grads, buffers, group, threads_of_torch(), threads_to_use(), grad_scale,
+                                           found_inf, empty_buffer, adopt_sparse)
+                reason = "tensors that share memory" if done < len(params) else ""
             except Unsupported as why:
                 reason = str(why)
+        written = [*params[:done], *(buffer for buffer in buffers[:done] if buffer is not None)]
+        increment_version(written + grads[:done] if writes_grads(group, grad_scale) else written)
         if reason:
-            step_in_torch(reason, params, grads, buffers, group, grad_scale, found_inf)
-        else:
-            written = [*params, *(buffer for buffer in buffers if buffer is not None)]
-            increment_version(written + grads if writes_grads(group, grad_scale) else written)
+            rest = buffers[done:]
+            step_in_torch(reason, params[done:], grads[done:], rest, group, grad_scale, found_inf)
+            buffers[done:] = rest
         for param, buffer in zip(params, buffers):
             if buffer is not None:
                 self.state[param]["momentum_buffer"] = buffer

@@ -12,6 +12,9 @@
 /* Raised where the library does not take what it was given, though PyTorch might: nothing has changed then. */
 extern PyObject *core_unsupported;
 
+/* The exception type that a status stands for, borrowed. */
+PyObject *core_exception(sgd_status status);
+
 /* Raises the exception that PyTorch would raise, or Unsupported; always NULL. */
 PyObject *core_raise(const sgd_error *error);
 
@@ -26,6 +29,20 @@ typedef struct import_context {
 /* Fills a descriptor of an object's memory; it borrows from the object, or from something that it puts into owners.
  * `writable` refuses memory that its owner calls read-only.  On failure an exception is set: Unsupported, or the object's. */
 bool core_import(import_context *context, PyObject *object, bool writable, DLTensor *out);
+
+/* Whether the type of an object is one that is taken; sets Unsupported where it is not. */
+bool core_is_plain(const import_context *context, PyObject *object);
+
+PyObject *core_tuple(const int64_t *values, int32_t count);
+
+/* ---- coo.c ---------------------------------------------------------------------------------------------------------- */
+
+bool core_is_coo(PyObject *object); /* no exception */
+bool core_import_coo(import_context *context, PyObject *object, sgd_sparse *out);
+
+/* Hands a tensor of the library's over to the host, memory and all: adopt(old, indices, values, shape, coalesced), where old is
+ * the tensor whose value it becomes, or None; its answer, a new reference.  `sparse` is left cleared. */
+PyObject *core_adopt_coo(PyObject *adopt, PyObject *old, sgd_sparse *sparse);
 
 /* ---- options.c ------------------------------------------------------------------------------------------------------ */
 

@@ -21,7 +21,7 @@ typedef struct call {
     import_context context;
     PyObject *params, *grads; /* tuples of one length */
     PyObject *buffers;        /* list of that length; empty: momentum is 0 */
-    PyObject *allocate;
+    PyObject *allocate, *adopt;
     PyObject *made; /* list: the buffers that this step makes, None elsewhere */
     option_tensors tensors;
     sgd_options options;
@@ -30,21 +30,9 @@ typedef struct call {
     sgd_scaling scaling;
     sgd_item *items;
     DLTensor *descriptors; /* three an item */
+    sgd_sparse *coo;       /* gradient and buffer of each item; NULL: no gradient is sparse */
     size_t count;
 } call;
-
-static PyObject *tuple_of(const int64_t *values, int32_t count)
-{
-    PyObject *tuple = PyTuple_New(count);
-    for (int32_t i = 0; tuple && i < count; i++) {
-        PyObject *value = PyLong_FromLongLong(values[i]);
-        if (!value)
-            Py_CLEAR(tuple);
-        else
-            PyTuple_SET_ITEM(tuple, i, value);
-    }
-    return tuple;
-}
 
 /* A new momentum buffer, allocated by the host as PyTorch would have laid it out. */
 static PyObject *allocate_buffer(const call *call, size_t index)
@@ -58,7 +46,7 @@ static PyObject *allocate_buffer(const call *call, size_t index)
     if (sgd_buffer_strides(&call->options, call->config.backend, item->param, item->grad, strides, &error)) {
         core_raise(&error);
     } else {
-        PyObject *shape = tuple_of(item->grad->shape, item->grad->ndim), *places = tuple_of(strides, item->grad->ndim);
+        PyObject *shape = core_tuple(item->grad->shape, item->grad->ndim), *places = core_tuple(strides, item->grad->ndim);
         if (shape && places)
             buffer = PyObject_CallFunctionObjArgs(call->allocate, PyTuple_GET_ITEM(call->grads, (Py_ssize_t)index), shape,
                                                   places, NULL);
@@ -93,16 +81,57 @@ static bool import_buffer(call *call, size_t index, DLTensor *room)
     return fine;
 }
 
+/* An item whose gradient is sparse; its buffer is sparse too, or will be, or is a dense one from earlier. */
+static bool import_coo_item(call *call, size_t index, DLTensor *room)
+{
+    sgd_item *item = &call->items[index];
+    if (!call->coo)
+        call->coo = calloc(2 * call->count, sizeof *call->coo);
+    if (!call->coo)
+        return PyErr_NoMemory();
+    item->grad = NULL;
+    item->sparse_grad = &call->coo[2 * index];
+    if (!core_import_coo(&call->context, PyTuple_GET_ITEM(call->grads, (Py_ssize_t)index), item->sparse_grad))
+        return false;
+    if (!PyList_GET_SIZE(call->buffers))
+        return true;
+    PyObject *buffer = PyList_GET_ITEM(call->buffers, (Py_ssize_t)index);
+    item->has_buffer = buffer != Py_None;
+    if (item->has_buffer && !core_is_coo(buffer))
+        return import_buffer(call, index, room);
+    item->sparse_buffer = &call->coo[2 * index + 1];
+    return !item->has_buffer || core_import_coo(&call->context, buffer, item->sparse_buffer);
+}
+
+static bool import_item(call *call, size_t index)
+{
+    DLTensor *room = call->descriptors + 3 * index;
+    PyObject *param = PyTuple_GET_ITEM(call->params, (Py_ssize_t)index), *grad = PyTuple_GET_ITEM(call->grads, (Py_ssize_t)index);
+    call->items[index] = (sgd_item){.param = &room[0], .grad = &room[1]};
+    if (!core_import(&call->context, param, true, &room[0]))
+        return false;
+    if (call->adopt != Py_None && core_is_coo(grad))
+        return import_coo_item(call, index, &room[2]);
+    return core_import(&call->context, grad, false, &room[1]) &&
+           (!PyList_GET_SIZE(call->buffers) || import_buffer(call, index, &room[2]));
+}
+
+/* buf.mul_(momentum) of two tensors without dimensions promotes to the wider dtype, which the library does not. */
+static bool momentum_promotes(const call *call, const DLTensor *param)
+{
+    return call->options.momentum_tensor.tensor && param->ndim == 0 && call->tensors.momentum.dtype.bits == 64 &&
+           param->dtype.bits < (param->dtype.code == kDLComplex ? 128 : 64);
+}
+
 static bool import_items(call *call)
 {
     for (size_t i = 0; i < call->count; i++) {
-        DLTensor *room = call->descriptors + 3 * i;
-        call->items[i] = (sgd_item){.param = &room[0], .grad = &room[1]};
-        if (!core_import(&call->context, PyTuple_GET_ITEM(call->params, (Py_ssize_t)i), true, &room[0]) ||
-            !core_import(&call->context, PyTuple_GET_ITEM(call->grads, (Py_ssize_t)i), false, &room[1]))
+        if (!import_item(call, i))
             return false;
-        if (PyList_GET_SIZE(call->buffers) && !import_buffer(call, i, &room[2]))
+        if (momentum_promotes(call, call->items[i].param)) {
+            PyErr_SetString(core_unsupported, "a momentum tensor of double precision beside a parameter without dimensions");
             return false;
+        }
     }
     return true;
 }
@@ -155,7 +184,12 @@ static size_t stride_of_items(const call *call)
     }
 }
 
-static bool run(call *call, size_t stride)
+/* Whether a status is the library's own: PyTorch might do what it refuses. */
+static bool is_unsupported(sgd_status status) { return core_exception(status) == core_unsupported; }
+
+/* Steps the items, `stride` at once; returns how many were stepped: all, or those before one that the library does not take.
+ * -1: an exception is set. */
+static Py_ssize_t run(call *call, size_t stride)
 {
     sgd_workspace *workspace = call->engine->busy ? NULL : call->engine->workspace;
     sgd_error error = {0};
@@ -164,23 +198,42 @@ static bool run(call *call, size_t stride)
     call->engine->busy = true;
     Py_BEGIN_ALLOW_THREADS
     do {
-        size_t left = call->count - done;
-        status = sgd_step(&call->config, &call->options, call->items + done, left < stride ? left : stride, &call->scaling,
-                          workspace, &error);
-        done += stride;
+        size_t left = call->count - done, taken = left < stride ? left : stride;
+        status = sgd_step(&call->config, &call->options, call->items + done, taken, &call->scaling, workspace, &error);
+        done += status ? 0 : taken;
     } while (!status && done < call->count);
     Py_END_ALLOW_THREADS
     if (workspace)
         call->engine->busy = false;
-    if (status)
-        core_raise(&error);
-    return !status;
+    if (!status || (done > 0 && is_unsupported(status)))
+        return (Py_ssize_t)done;
+    core_raise(&error);
+    return -1;
+}
+
+/* What the library made of a sparse tensor becomes the host's. */
+static bool keep_coo(const call *call, size_t index)
+{
+    sgd_item *item = &call->items[index];
+    PyObject *grad = PyTuple_GET_ITEM(call->grads, (Py_ssize_t)index);
+    if (item->sparse_grad && item->sparse_grad->owned) {
+        PyObject *made = core_adopt_coo(call->adopt, grad, item->sparse_grad);
+        Py_XDECREF(made);
+        if (!made)
+            return false;
+    }
+    if (!item->sparse_buffer || !item->sparse_buffer->owned)
+        return true;
+    PyObject *made = core_adopt_coo(call->adopt, PyList_GET_ITEM(call->buffers, (Py_ssize_t)index), item->sparse_buffer);
+    return made && PyList_SetItem(call->buffers, (Py_ssize_t)index, made) == 0;
 }
 
 static bool keep_made(const call *call)
 {
-    for (size_t i = 0; i < call->count && PyList_GET_SIZE(call->buffers); i++) {
+    for (size_t i = 0; i < call->count; i++) {
         PyObject *buffer = PyList_GET_ITEM(call->made, (Py_ssize_t)i);
+        if (call->coo && !keep_coo(call, i))
+            return false;
         if (buffer == Py_None || !call->items[i].has_buffer)
             continue;
         Py_INCREF(buffer);
@@ -218,6 +271,10 @@ static bool reserve(call *call)
 
 static void clear(call *call)
 {
+    for (size_t i = 0; call->coo && i < 2 * call->count; i++)
+        if (call->coo[i].owned)
+            sgd_sparse_destroy(&call->coo[i]);
+    free(call->coo);
     free(call->items);
     free(call->descriptors);
     Py_XDECREF(call->context.owners);
@@ -246,8 +303,9 @@ static PyObject *engine_step(engine *self, PyObject *args)
     PyObject *params, *grads, *group, *grad_scale, *found_inf;
     call call = {.engine = self, .config = self->config};
     unsigned torch_threads, threads;
-    if (!PyArg_ParseTuple(args, "OOO!O!IIOOO:step", &params, &grads, &PyList_Type, &call.buffers, &PyDict_Type, &group,
-                          &torch_threads, &threads, &grad_scale, &found_inf, &call.allocate))
+    if (!PyArg_ParseTuple(args, "OOO!O!IIOOOO:step", &params, &grads, &PyList_Type, &call.buffers, &PyDict_Type, &group,
+                          &torch_threads, &threads, &grad_scale, &found_inf, &call.allocate,
+                          &call.adopt))
         return NULL;
     call.config.torch_threads = torch_threads;
     call.config.threads = threads;
@@ -261,11 +319,10 @@ static PyObject *engine_step(engine *self, PyObject *args)
             as_unsupported(self);
         stride = imported ? stride_of_items(&call) : 0;
     }
-    bool fine = stride && run(&call, stride) && keep_made(&call);
+    Py_ssize_t done = stride ? run(&call, stride) : -1;
+    bool fine = done >= 0 && keep_made(&call);
     clear(&call);
-    if (!fine)
-        return NULL;
-    Py_RETURN_NONE;
+    return fine ? PyLong_FromSsize_t(done) : NULL;
 }
 
 /* ---- the type ------------------------------------------------------------------------------------------------------------ */

@@ -3,7 +3,7 @@
 
 PyObject *core_unsupported;
 
-static PyObject *exception_of(sgd_status status)
+PyObject *core_exception(sgd_status status)
 {
     switch (status) {
     case SGD_ERROR_VALUE: return PyExc_ValueError;
@@ -22,6 +22,6 @@ static PyObject *exception_of(sgd_status status)
 
 PyObject *core_raise(const sgd_error *error)
 {
-    PyErr_SetString(exception_of(error->status), error->message);
+    PyErr_SetString(core_exception(error->status), error->message);
     return NULL;
 }

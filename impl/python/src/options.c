@@ -29,7 +29,8 @@ static bool read_number(PyObject *value, double *out)
     return false;
 }
 
-static bool read_tensor(import_context *context, PyObject *value, DLTensor *tensor, sgd_tensor_option *out)
+/* PyTorch squeezes lr first, and what comes of that without grad mode requires grad if the root of its views does. */
+static bool read_tensor(import_context *context, PyObject *value, bool squeezes, DLTensor *tensor, sgd_tensor_option *out)
 {
     if (!context->plain) {
         PyErr_Format(PyExc_TypeError, "expected an int or a float, got %.200s", Py_TYPE(value)->tp_name);
@@ -37,12 +38,12 @@ static bool read_tensor(import_context *context, PyObject *value, DLTensor *tens
     }
     if (!core_import(context, value, false, tensor))
         return false;
-    PyObject *requires_grad = PyObject_GetAttrString(value, "requires_grad");
-    if (!requires_grad)
-        return false;
+    PyObject *asked = squeezes && tensor->ndim ? PyObject_CallMethod(value, "squeeze", NULL) : Py_NewRef(value);
+    PyObject *requires_grad = asked ? PyObject_GetAttrString(asked, "requires_grad") : NULL;
     *out = (sgd_tensor_option){tensor, requires_grad == Py_True};
-    Py_DECREF(requires_grad);
-    return true;
+    Py_XDECREF(asked);
+    Py_XDECREF(requires_grad);
+    return requires_grad;
 }
 
 static bool read_value(import_context *context, PyObject *group, const char *key, double *number, DLTensor *room,
@@ -53,7 +54,7 @@ static bool read_value(import_context *context, PyObject *group, const char *key
         return false;
     if (PyFloat_CheckExact(value) || PyLong_CheckExact(value))
         return read_number(value, number);
-    return read_tensor(context, value, room, option);
+    return read_tensor(context, value, !strcmp(key, "lr"), room, option);
 }
 
 static bool read_flag(PyObject *group, const char *key, bool *out)

@@ -79,8 +79,7 @@ static const char *flag_of(PyObject *object, const DLTensor *tensor, bool writab
 static bool import_exchanged(const dl_exchange_table *table, PyObject *object, bool writable, DLTensor *out)
 {
     if (table->tensor_from_object(object, out)) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(core_unsupported, "a tensor without memory of its own");
+        PyErr_SetString(core_unsupported, "a tensor without plain memory of its own"); /* PyTorch's text has a stack in it */
         return false;
     }
     const char *flag = flag_of(object, out, writable);
@@ -137,20 +136,33 @@ static bool import_capsule(import_context *context, PyObject *object, bool writa
 
 /* ---- either ---------------------------------------------------------------------------------------------------------------- */
 
-static bool is_plain(const import_context *context, PyObject *object)
+bool core_is_plain(const import_context *context, PyObject *object)
 {
     for (Py_ssize_t i = 0; context->plain && i < PyTuple_GET_SIZE(context->plain); i++)
         if ((PyObject *)Py_TYPE(object) == PyTuple_GET_ITEM(context->plain, i))
             return true;
+    if (context->plain)
+        PyErr_Format(core_unsupported, "a tensor of the type %.200s", Py_TYPE(object)->tp_name);
     return !context->plain;
 }
 
 bool core_import(import_context *context, PyObject *object, bool writable, DLTensor *out)
 {
-    if (!is_plain(context, object)) {
-        PyErr_Format(core_unsupported, "a tensor of the type %.200s", Py_TYPE(object)->tp_name);
+    if (!core_is_plain(context, object))
         return false;
-    }
     const dl_exchange_table *table = table_of(Py_TYPE(object));
     return table ? import_exchanged(table, object, writable, out) : import_capsule(context, object, writable, out);
+}
+
+PyObject *core_tuple(const int64_t *values, int32_t count)
+{
+    PyObject *tuple = PyTuple_New(count);
+    for (int32_t i = 0; tuple && i < count; i++) {
+        PyObject *value = PyLong_FromLongLong(values[i]);
+        if (!value)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, i, value);
+    }
+    return tuple;
 }
