@@ -154,7 +154,7 @@ static void add_storage_defect(case_data *data, const ledger *ledger, size_t ten
             break;
         }
     sgd_oracle_tensor seen = {.dtype = case_dtype(data, tensor), .numel = case_numel(data, tensor), .has_buffer = true,
-                              .layout = &layout};
+                              .grad = (void *)(uintptr_t)data->grads[place], .layout = &layout};
     sgd_oracle_options options = case_oracle_options(data, 0, step, SGD_DEFECTS_REPRODUCE);
     const char *id = sgd_oracle_storage_defect(data->oracle, &options, &seen);
     if (id)

@@ -11,12 +11,12 @@
 #include "expectation.h"
 #include "generate.h"
 
-#define ROWS 128  /* room in every table */
+#define ROWS 256  /* room in every table */
 #define ELEMENTS 8192 /* and in every table of elements */
 
 /* ---- tables -------------------------------------------------------------------------------------------------------- */
 
-static vectors *empty_vectors(void)
+vectors *maker_begin(void)
 {
     vectors *made = calloc(1, sizeof *made);
     assert_non_null(made);
@@ -49,10 +49,10 @@ static uint32_t add_array(vectors *made, vectors_kind kind, sgd_dtype dtype, uin
 /* A stored array, of zeros so far. */
 static uint32_t add_stored(vectors *made, sgd_dtype dtype, size_t numel)
 {
-    size_t width = sgd_dtype_size(dtype);
+    size_t width = vectors_word_size((uint8_t)dtype);
     size_t *used = width == 2 ? &made->u16.count : width == 4 ? &made->u32.count : &made->u64.count;
     uint32_t row = add_array(made, VECTORS_STORED, dtype, numel, *used);
-    *used += numel;
+    *used += numel * sgd_dtype_size(dtype) / width;
     assert_true(*used <= ELEMENTS);
     return row;
 }
@@ -68,7 +68,7 @@ static uint32_t add_input(vectors *made, sgd_dtype dtype, size_t numel, uint64_t
     return row;
 }
 
-static void add_tensor(vectors *made, sgd_dtype dtype, size_t numel, size_t steps, bool none_in_step_0)
+void maker_add_tensor(vectors *made, sgd_dtype dtype, size_t numel, size_t steps, bool none_in_step_0)
 {
     size_t row = made->tensor.count++;
     made->tensor.dtype[row] = (uint8_t)dtype;
@@ -80,7 +80,7 @@ static void add_tensor(vectors *made, sgd_dtype dtype, size_t numel, size_t step
             none_in_step_0 && s == 0 ? VECTORS_NONE : add_input(made, dtype, numel, 100 * row + 2 + s);
 }
 
-static void add_group(vectors *made, double momentum, double weight_decay, bool nesterov)
+void maker_add_group(vectors *made, double momentum, double weight_decay, bool nesterov)
 {
     size_t row = made->group.count++;
     made->group.tensor_begin[row] = (uint32_t)made->tensor.count;
@@ -91,7 +91,7 @@ static void add_group(vectors *made, double momentum, double weight_decay, bool 
     made->group.nesterov[row] = nesterov;
 }
 
-static void add_problem(vectors *made, size_t groups, size_t steps, uint32_t flags)
+void maker_add_problem(vectors *made, size_t groups, size_t steps, uint32_t flags)
 {
     size_t row = made->problem.count++;
     made->problem.group_begin[row] = (uint32_t)made->group.count;
@@ -115,8 +115,28 @@ static uint32_t add_outcome(vectors *made, const case_data *data, size_t tensor,
     return row;
 }
 
+uint32_t maker_add_layout(vectors *made, size_t ndim, const uint64_t *sizes, const uint64_t *strides)
+{
+    size_t row = made->layout.count++;
+    made->layout.dim_begin[row] = (uint32_t)made->dim.count;
+    made->layout.ndim[row] = (uint8_t)ndim;
+    for (size_t d = 0; d < ndim; d++) {
+        made->dim.size[made->dim.count] = sizes[d];
+        made->dim.stride[made->dim.count++] = strides[d];
+    }
+    assert_true(made->dim.count <= ROWS);
+    return (uint32_t)row;
+}
+
+/* A layout of the same shape. */
+static uint32_t add_like(vectors *made, uint32_t layout, const int64_t *strides)
+{
+    return maker_add_layout(made, made->layout.ndim[layout], made->dim.size + made->layout.dim_begin[layout],
+                            (const uint64_t *)strides);
+}
+
 /* A case of the latest problem, its outcomes by the oracle with torch's defects. */
-static void add_case(vectors *made, sgd_path path, vectors_capability capability, uint8_t threads)
+void maker_add_case(vectors *made, sgd_path path, vectors_capability capability, uint8_t threads)
 {
     size_t row = made->cases.count++;
     made->cases.problem[row] = (uint32_t)made->problem.count - 1;
@@ -139,6 +159,9 @@ static void add_case(vectors *made, sgd_path path, vectors_capability capability
             made->outcome.param[outcome] = add_outcome(made, &data, t, expected_at(&got, &data, step, t, CASE_PARAM));
             made->outcome.buffer[outcome] = add_outcome(made, &data, t, expected_at(&got, &data, step, t, CASE_BUFFER));
             made->outcome.grad[outcome] = add_outcome(made, &data, t, expected_at(&got, &data, step, t, CASE_GRAD));
+            const expected_array *buffer = expected_at(&got, &data, step, t, CASE_BUFFER);
+            if (buffer->exists && made->tensor.layout[data.tensor_begin + t] != VECTORS_NONE)
+                made->outcome.buffer_layout[outcome] = add_like(made, made->tensor.layout[data.tensor_begin + t], buffer->strides);
         }
     expectation_free(&got);
     case_close(&data);
@@ -147,38 +170,38 @@ static void add_case(vectors *made, sgd_path path, vectors_capability capability
 
 vectors *made_vectors(void)
 {
-    vectors *made = empty_vectors();
-    add_problem(made, 2, 2, 1 << 7);
-    add_group(made, 0.9, 0.01, false);
-    add_tensor(made, SGD_F32, 9, 2, true);
-    add_group(made, 0.5, 0, true);
-    add_tensor(made, SGD_BF16, 40, 2, false);
-    add_case(made, SGD_FORLOOP, VECTORS_AVX2, 1);
-    add_case(made, SGD_FOREACH, VECTORS_DEFAULT, 2);
+    vectors *made = maker_begin();
+    maker_add_problem(made, 2, 2, 1 << 7);
+    maker_add_group(made, 0.9, 0.01, false);
+    maker_add_tensor(made, SGD_F32, 9, 2, true);
+    maker_add_group(made, 0.5, 0, true);
+    maker_add_tensor(made, SGD_BF16, 40, 2, false);
+    maker_add_case(made, SGD_FORLOOP, VECTORS_AVX2, 1);
+    maker_add_case(made, SGD_FOREACH, VECTORS_DEFAULT, 2);
 
-    add_problem(made, 1, 3, 0);
-    add_group(made, 0.9, 0.01, true);
-    add_tensor(made, SGD_F16, 36, 3, false);
-    add_case(made, SGD_FUSED, VECTORS_AVX2, 1);
+    maker_add_problem(made, 1, 3, 0);
+    maker_add_group(made, 0.9, 0.01, true);
+    maker_add_tensor(made, SGD_F16, 36, 3, false);
+    maker_add_case(made, SGD_FUSED, VECTORS_AVX2, 1);
 
-    add_problem(made, 1, 1, 1 << 8);
-    add_group(made, 0.9, 0, false);
-    add_tensor(made, SGD_F32, 5000, 1, false);
-    add_case(made, SGD_FOREACH, VECTORS_AVX2, 1);
+    maker_add_problem(made, 1, 1, 1 << 8);
+    maker_add_group(made, 0.9, 0, false);
+    maker_add_tensor(made, SGD_F32, 5000, 1, false);
+    maker_add_case(made, SGD_FOREACH, VECTORS_AVX2, 1);
 
-    add_problem(made, 1, 2, 1 << 6);
-    add_group(made, 0.9, 0.01, false);
-    add_tensor(made, SGD_F64, 11, 2, false);
+    maker_add_problem(made, 1, 2, 1 << 6);
+    maker_add_group(made, 0.9, 0.01, false);
+    maker_add_tensor(made, SGD_F64, 11, 2, false);
     uint64_t *grad = stored(made, made->grad.array[made->grad.count - 1]);
     grad[3] = UINT64_C(0x7FF8000000000123);
-    add_case(made, SGD_FUSED, VECTORS_DEFAULT, 1);
-    add_case(made, SGD_FUSED, VECTORS_AVX2, 1);
+    maker_add_case(made, SGD_FUSED, VECTORS_DEFAULT, 1);
+    maker_add_case(made, SGD_FUSED, VECTORS_AVX2, 1);
 
-    add_problem(made, 1, 1, 1 << 6);
-    add_group(made, 0, 0, false);
-    add_tensor(made, SGD_F32, 5, 1, false);
+    maker_add_problem(made, 1, 1, 1 << 6);
+    maker_add_group(made, 0, 0, false);
+    maker_add_tensor(made, SGD_F32, 5, 1, false);
     made->group.lr[made->group.count - 1] = NAN;
-    add_case(made, SGD_FORLOOP, VECTORS_AVX2, 1);
+    maker_add_case(made, SGD_FORLOOP, VECTORS_AVX2, 1);
     return made;
 }
 

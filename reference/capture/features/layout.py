@@ -130,11 +130,14 @@ ALIKE = ((image, plain), (matrix, transposed), (image, channels_last), (cube, pe
          (empty, plain))
 """Parameter and gradients lie alike, without gaps."""
 
-UNLIKE = ((matrix, plain, transposed), (image, channels_last, plain), (image, permuted, permuted), (matrix, every_other, every_other),
-          (matrix, every_other, plain), (matrix, plain, every_other), (matrix, padded, plain), (matrix, plain, padded), (cube, padded, padded),
-          (matrix, plain, one_row), (matrix, plain, one_column), (matrix, plain, one_element), (cube, transposed, one_row),
-          (ones, odd_ones, plain), (matrix, ragged, ragged), (cube, ragged, ragged), (image, ragged, ragged))
-"""A shape, the parameter's layout, the gradients' layout."""
+SHUFFLED = ((matrix, plain, transposed), (image, channels_last, plain), (image, permuted, permuted), (cube, permuted, plain))
+"""Without gaps, but in different orders, which the fused kernels know nothing of: a shape, the parameter's layout, the gradients' layout."""
+
+UNLIKE = (*SHUFFLED, (matrix, every_other, every_other), (matrix, every_other, plain), (matrix, plain, every_other),
+          (matrix, padded, plain), (matrix, plain, padded), (cube, padded, padded), (matrix, plain, one_row),
+          (matrix, plain, one_column), (matrix, plain, one_element), (cube, transposed, one_row), (ones, odd_ones, plain),
+          (matrix, ragged, ragged), (cube, ragged, ragged), (image, ragged, ragged))
+"""The same with gaps, with elements that are several, and with any strides."""
 
 LARGE = ((large_matrix, plain, plain), (large_matrix, transposed, transposed), (large_image, channels_last, channels_last),
          (large_matrix, padded, padded), (large_matrix, plain, transposed), (large_matrix, every_other, plain),
@@ -142,15 +145,15 @@ LARGE = ((large_matrix, plain, plain), (large_matrix, transposed, transposed), (
 
 
 def generate(seed: int, index: int, dtype: Dtype) -> Problem:
-    """Every second problem lies alike all through."""
+    """Every second problem lies alike all through; every eighth is shuffled all through, the others anyhow."""
     rng = rng_of("layout", seed, index, dtype)
     turn = index // 2 * 5 + dtype.code
     builder = Builder(rng, dtype, index, int(rng.integers(2, 4)))
     hyper = hyper_of(rng, index // 2 + turn // len(UNLIKE))
     tensors = []
     for number in range(rng.integers(1, 4)):
-        alike = index % 2 == 0
-        family = ALIKE[(turn + number) % len(ALIKE)] if alike else UNLIKE[(turn + number) % len(UNLIKE)]
+        families = ALIKE if index % 2 == 0 else SHUFFLED if index % 8 == 3 else UNLIKE
+        family = families[(turn + number) % len(families)]
         if number == 0 and index % PERIOD == LARGE_PLACE:
             family = LARGE[(index // PERIOD + dtype.code) % len(LARGE)]
         layout, grad_layouts = _draw_layouts(rng, builder.steps, *family)

@@ -11,15 +11,15 @@ from .drawing import draw_changes, draw_pool, hyper_of, rng_of
 
 
 def generate(seed: int, index: int, dtype: Dtype) -> Problem:
-    """In every second problem the fused path can run: real dtypes, and buffers that all come at once."""
+    """In two of three problems of a real dtype the fused path can run: no complex dtypes, and buffers that all come at once."""
     rng = rng_of("mixed", seed, index, dtype)
     steps = int(rng.integers(2, 6))
     builder = Builder(rng, dtype, index, steps)
-    whole = index % 2 == 1
+    whole = dtype in DTYPES and index % 3 != 0
     others = DTYPES if whole else DTYPES + COMPLEX
     count = int(rng.integers(2, 7))
     dtypes = [dtype, *(dtype if rng.random() < 0.4 else others[rng.integers(len(others))] for _ in range(count - 1))]
-    hyper = hyper_of(rng, index // 2)
+    hyper = hyper_of(rng, index + index // 16)
     changes = draw_changes(rng, hyper, steps) if rng.random() < 0.6 else ()
     tensors = [builder.tensor(draw_size(rng), draw_pool(rng), hyper, dtype=each) for each in dtypes]
     if not whole:

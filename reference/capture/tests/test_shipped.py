@@ -8,7 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from capture.dtypes import BY_NAME, decode
+from capture.dtypes import BY_NAME, COMPLEX, decode
+from capture.features import MAKERS
+from capture.model import contiguous
 from capture.plan import CAPABILITIES, PATHS, Selection, plan
 from capture.reading import Contents, read
 from capture.schema import COLUMNS, FIRST
@@ -17,8 +19,10 @@ from helpers import comparable_problem, without_chance
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 NAMES = ("f64", "f32", "f16", "bf16")
+FEATURES = tuple(feature for feature in MAKERS if feature != "plain")
 MIB = 1 << 20
 each_dtype = pytest.mark.parametrize("name", NAMES)
+each_feature = pytest.mark.parametrize("feature", FEATURES)
 
 
 def file_of(name: str) -> Path:
@@ -32,8 +36,66 @@ def contents_of(name: str) -> Contents:
 
 def test_the_files_are_small_and_the_cases_many():
     sizes = [file_of(name).stat().st_size for name in NAMES]
-    assert max(sizes) <= 8 * MIB and sum(sizes) <= 24 * MIB
+    assert max(sizes) <= 8 * MIB and sum(path.stat().st_size for path in VECTORS.glob("*.h5")) <= 20 * MIB
     assert sum(len(contents_of(name).cases) for name in NAMES) >= 10_000
+
+
+@each_feature
+def test_every_feature_has_200_cases_on_each_of_its_paths(feature):
+    contents = contents_of(feature)
+    assert {problem.feature for problem in contents.problems} == {feature}
+    paths = {"amp": ("fused",), "complex": ("forloop", "foreach")}.get(feature, PATHS)
+    assert {path: count >= 200 for path, count in Counter(case.run.path for case in contents.cases).items()} == dict.fromkeys(paths, True)
+    for runs in (Counter((case.run.path, case.run.capability != "default") for case in contents.cases),
+                 Counter((case.run.path, case.run.threads) for case in contents.cases)):
+        assert len(runs) == 2 * len(paths) and min(runs.values()) >= 80, runs
+    assert 0 < sum(case.run.capability == "avx512" for case in contents.cases) < len(contents.cases) / 8
+
+
+@each_feature
+def test_every_feature_has_its_dtypes(feature):
+    found = {tensor.dtype for problem in contents_of(feature).problems for tensor in problem.tensors}
+    assert found == {BY_NAME[name] for name in NAMES} - (set(BY_NAME.values()) if feature == "complex" else set()) | (
+        set() if feature == "amp" else set(COMPLEX))
+
+
+@each_feature
+def test_the_features_problems_follow_from_the_seed(feature):
+    contents = contents_of(feature)
+    kinds = tuple((feature, dtype) for dtype in MAKERS[feature][1])
+    planned = plan(Selection(contents.attributes["seed"], len(contents.cases), kinds, PATHS, CAPABILITIES, (1, 2)))
+    assert [comparable_problem(problem) for problem in contents.problems] == [comparable_problem(problem) for problem, _ in planned]
+    assert [case.run for case in contents.cases] == [run for _, runs in planned for run in runs]
+
+
+def test_layouts_of_every_kind_are_there():
+    """On each path that takes them: gaps, elements that are several, transposed ones, no dimension, no element, shared by threads."""
+    contents = contents_of("layout")
+    kinds = {
+        "gaps": lambda layout: layout.extent > layout.numel,
+        "overlap": lambda layout: layout.overlaps,
+        "transposed": lambda layout: layout.is_dense and layout != contiguous(*layout.shape),
+        "offset": lambda layout: layout.offset > 0,
+        "scalar": lambda layout: layout.shape == (),
+        "empty": lambda layout: layout.numel == 0,
+        "large": lambda layout: layout.numel > 32768,
+    }
+    found = {(kind, case.run.path) for case in contents.cases for tensor in contents.problems[case.problem].tensors
+             for layout in filter(None, (tensor.layout, *tensor.grad_layouts)) for kind, has in kinds.items() if has(layout)}
+    assert found == {(kind, path) for kind in kinds for path in PATHS} - {("gaps", "fused"), ("overlap", "fused")}
+
+
+def test_scaling_of_every_kind_is_there():
+    found = {(scaling.grad_scale is None, scaling.found_inf is None, scaling.skips) for problem in contents_of("amp").problems
+             for scaling in problem.scaling}
+    assert found == {(False, False, False), (False, False, True), (True, False, False), (True, False, True), (False, True, False)}
+
+
+def test_tensors_of_every_kind_are_options():
+    found = {(name, scalar.requires_grad) for problem in contents_of("tensor-lr").problems for group in problem.groups
+             for name, scalar in group.scalars}
+    assert found == {("lr", False), ("lr", True), ("momentum", False), ("dampening", False), ("weight_decay", False),
+                     ("weight_decay", True)}
 
 
 @each_dtype
@@ -90,24 +152,24 @@ def test_avx512_equals_avx2(name):
     assert compared > 500
 
 
-@each_dtype
+@pytest.mark.parametrize("name", NAMES + FEATURES)
 def test_the_provenance_is_complete(name):
     attributes = contents_of(name).attributes
-    assert attributes["schema"] == "exactsgd-vectors" and attributes["schema_version"] == 1
+    assert attributes["schema"] == "exactsgd-vectors" and attributes["schema_version"] == (1 if name in NAMES else 2)
     assert attributes["torch_version"] == "2.13.0+cpu"
     assert attributes["torch_commit"].startswith("cf30153c")
     assert attributes["source"] == "torch 2.13.0+cpu, stepped"
     assert "GCC 13.3" in attributes["torch_build"] and "CXX_FLAGS" in attributes["torch_build"]
     assert attributes["capabilities"] == "default avx2 avx512"
     assert attributes["cpu_model"] and attributes["platform"].startswith("Linux x86_64")
-    assert attributes["command"].startswith("scripts/capture --seed ") and f"--dtype {name} " in attributes["command"]
+    assert attributes["command"].startswith("scripts/capture --seed ") and f" {name} " in attributes["command"]
 
 
-@each_dtype
-def test_every_column_is_shuffled_compressed_and_checksummed(name):
+@pytest.mark.parametrize("name, schema", [*((name, FIRST) for name in NAMES), *((name, COLUMNS) for name in FEATURES)])
+def test_every_column_is_shuffled_compressed_and_checksummed(name, schema):
     with h5py.File(file_of(name)) as file:
         columns = [column for table in file.values() for column in table.values()]
-        assert len(columns) == sum(map(len, FIRST.values())) + len(("u16", "u32", "u64"))
+        assert len(columns) == sum(map(len, schema.values())) + len(("u16", "u32", "u64"))
         for column in columns:
             assert (column.shuffle, column.compression, column.fletcher32) == (True, "gzip", True)
             assert column.ndim == 1 and column.chunks
