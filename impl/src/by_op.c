@@ -111,6 +111,34 @@ static sgd_status run_strided(const walk *walk, by_op_tensor *tensor, operation 
     return status || direct ? status : copy_in_order(walk, item, &it, 0, out, of->out.data, true);
 }
 
+static bool is_f16_nan(const void *element)
+{
+    uint16_t bits;
+    memcpy(&bits, element, sizeof bits);
+    return (bits & 0x7FFF) > 0x7C00;
+}
+
+/* ATen's conversion of a single f16 to float makes one NaN of all. */
+static void promote(sgd_dtype from, const void *in, sgd_dtype to, void *out)
+{
+    static const uint32_t nan = 0x7FFFFFFF;
+    number_convert(from, in, to, out);
+    if (from == SGD_F16 && to == SGD_F32 && is_f16_nan(in))
+        memcpy(out, &nan, sizeof nan);
+}
+
+/* Back: without F16C a NaN that comes from double loses its payload (c10/util/Half.h). */
+static void demote(sgd_contract contract, sgd_dtype from, const void *in, sgd_dtype to, void *out)
+{
+    number_convert(from, in, to, out);
+    if (contract == SGD_TORCH_2_13_CPU_BASE && from == SGD_F64 && to == SGD_F16 && is_f16_nan(out)) {
+        uint16_t bits;
+        memcpy(&bits, out, sizeof bits);
+        bits &= 0xFE00;
+        memcpy(out, &bits, sizeof bits);
+    }
+}
+
 /* addcmul_ of a parameter without dimensions in the wider dtype of the option. */
 static sgd_status run_promoted(const walk *walk, const step_item *item, double scalar, double value, const operands *of)
 {
@@ -118,12 +146,12 @@ static sgd_status run_promoted(const walk *walk, const step_item *item, double s
     sgd_dtype dtype = item->param.dtype;
     sgd_dtype wide = number_promote(dtype, value < 0 ? group->lr_type : group->weight_decay_type);
     _Alignas(16) unsigned char out[16], x[16], y[16];
-    number_convert(dtype, of->x.data, wide, x);
-    number_convert(dtype, of->y.data, wide, y);
+    promote(dtype, of->x.data, wide, x);
+    promote(dtype, of->y.data, wide, y);
     sgd_operand operand = {.dtype = wide, .numel = 1, .out = out, .x = x, .y = y};
     sgd_status status = call(walk, ADDCMUL, scalar, value, 1, &operand);
     if (!status)
-        number_convert(wide, out, dtype, of->out.data);
+        demote(walk->arithmetic->contract, wide, out, dtype, of->out.data);
     return status;
 }
 

@@ -14,7 +14,13 @@
 static double half_value(uint16_t bits)
 {
     int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-    double magnitude = exponent == 31 ? (mantissa ? NAN : INFINITY)
+    if (exponent == 31 && mantissa) {
+        uint64_t payload = UINT64_C(0x7FF8000000000000) | (uint64_t)(bits & 0x8000) << 48 | (uint64_t)mantissa << 42;
+        double nan;
+        memcpy(&nan, &payload, sizeof nan);
+        return nan;
+    }
+    double magnitude = exponent == 31 ? INFINITY
                        : exponent     ? ldexp(1024 + mantissa, exponent - 25)
                                       : ldexp(mantissa, -24);
     return bits >> 15 ? -magnitude : magnitude;
@@ -90,13 +96,21 @@ sgd_dtype number_promote(sgd_dtype dtype, DLDataType option)
     return half && is_float && (option.bits == 32 || !same) ? SGD_F32 : dtype;
 }
 
+/* F16C keeps a NaN's top bits, c10::BFloat16 makes one NaN of all. */
+static uint16_t narrow_nan(double value, int mantissa_bits)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return mantissa_bits == 7 ? 0x7FC0 : (uint16_t)(bits >> 48 & 0x8000) | 0x7E00 | (uint16_t)(bits >> 42 & 0x3FF);
+}
+
 /* To nearest, ties to even, from a value that a double holds exactly. */
 static uint16_t narrow_16(double value, int mantissa_bits, int bias)
 {
     uint16_t sign = signbit(value) ? 0x8000 : 0, infinity = (uint16_t)(0x7FFF & ~((1 << mantissa_bits) - 1));
     double magnitude = fabs(value);
     if (isnan(value))
-        return sign | infinity | (uint16_t)(1 << (mantissa_bits - 1));
+        return narrow_nan(value, mantissa_bits);
     int exponent = magnitude == 0 ? 1 - bias : isfinite(magnitude) ? ilogb(magnitude) : 0;
     if (exponent < 1 - bias)
         exponent = 1 - bias;

@@ -51,6 +51,13 @@ typedef struct D(registers) {
     bool has_decay, has_momentum, nesterov, maximize, lr_addcmul, weight_decay_addcmul;
 } D(registers);
 
+/* Of a product with a 1 that they see, compilers make a copy, which keeps a NaN signalling, or a negation, which turns its sign. */
+static ALWAYS_INLINE double D(unseen)(double value)
+{
+    __asm__("" : "+m"(value));
+    return value;
+}
+
 static ALWAYS_INLINE D(registers) D(broadcast_all)(const step_scalars *s)
 {
     return (D(registers)){.minus_lr = W(broadcast)(s->minus_lr),
@@ -60,8 +67,8 @@ static ALWAYS_INLINE D(registers) D(broadcast_all)(const step_scalars *s)
                           .one_minus_dampening = W(broadcast)(s->one_minus_dampening),
                           .lr = W(broadcast)(s->lr),
                           .grad_scale = W(broadcast)(s->grad_scale),
-                          .one = W(broadcast)(1),
-                          .minus_one = W(broadcast)(-1),
+                          .one = W(broadcast)(D(unseen)(1)),
+                          .minus_one = W(broadcast)(D(unseen)(-1)),
                           .has_decay = s->has_decay,
                           .has_momentum = s->has_momentum,
                           .nesterov = s->nesterov,

@@ -86,15 +86,24 @@ static sgd_dtype common_dtype(const strided *state, sgd_stage stage)
     return SGD_F32;
 }
 
+/* ATen's conversion of a single f16 to float makes every NaN this one, which keeps all its bits on the way back. */
+#define F32_OF_F16_NAN UINT64_C(0x7FFFFFFF)
+
+static bool is_f16_nan(uint64_t bits) { return (bits & 0x7FFF) > 0x7C00; }
+
 /* Between working formats of the tensor's dtype and the common one. */
 static void convert(const row *row, expression_context *context, sgd_dtype from, sgd_dtype to)
 {
+    if (from == SGD_F32 && to == SGD_F16)
+        context->nan_becomes = SGD_NARROW_KEEP_TOP;
     for (int which = 0; which < VARIABLE_COUNT; which++)
         for (size_t part = 0; part < expression_parts(from); part++)
             for (size_t i = 0; i < context->count; i++) {
                 uint64_t *bits = &context->variables[which][part].bits[i];
                 uint64_t widened = from == row->state->dtype ? rounding_widen(from, *bits) : *bits;
                 uint64_t moved = rounding_convert(working_of(from), working_of(to), widened);
+                if (from == SGD_F16 && to == SGD_F32 && is_f16_nan(*bits))
+                    moved = F32_OF_F16_NAN;
                 *bits = to == row->state->dtype ? rounding_narrow(to, context->nan_becomes, moved) : moved;
             }
 }
