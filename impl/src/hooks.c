@@ -1,7 +1,8 @@
 /* hooks.c - hooks, and what they may do to the optimizer that runs them (torch/utils/hooks.py RemovableHandle,
  * torch/optim/optimizer.py profile_hook_step, register_..._hook).
  *
- * A call runs the hooks that were there when it came to them.  Each is held while it may still run, so that one may remove
+ * A call runs the hooks that were there when it came to them, or, of those that follow what can't be undone, when it was
+ * about to do that, so that it needs no memory any more.  Each is held while it may still run, so that one may remove
  * itself or another, and its context is released when nobody holds it.
  */
 #include <pthread.h>
@@ -203,16 +204,20 @@ static void take_replacement(sgd_hook_call *call)
     sgd_state_destroy(unwanted);
 }
 
-sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error)
+sgd_status hooks_hold(const sgd_optimizer *optimizer, sgd_hook_kind kind, bool global, hook_list *out, sgd_error *error)
 {
-    hook_list held;
-    if (global)
-        pthread_mutex_lock(&global_lock);
-    sgd_status status = list_hold(global ? &global_hooks[call->kind] : &call->optimizer->hooks[call->kind], &held, error);
-    if (global)
-        pthread_mutex_unlock(&global_lock);
-    for (size_t i = 0; i < held.count; i++) {
-        hook *hook = held.hooks[i];
+    if (!global)
+        return list_hold(&optimizer->hooks[kind], out, error);
+    pthread_mutex_lock(&global_lock);
+    sgd_status status = list_hold(&global_hooks[kind], out, error);
+    pthread_mutex_unlock(&global_lock);
+    return status;
+}
+
+sgd_status hooks_run_held(sgd_hook_call *call, hook_list *held, sgd_status status, sgd_error *error)
+{
+    for (size_t i = 0; i < held->count; i++) {
+        hook *hook = held->hooks[i];
         if (!status && !atomic_load(&hook->removed)) {
             sgd_error own = {.status = SGD_OK};
             status = callback_end(call->optimizer, hook->function(call, hook->context, &own), &own, "a hook", error);
@@ -220,8 +225,16 @@ sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error)
         }
         let_go(hook);
     }
-    free(held.hooks);
+    free(held->hooks);
+    *held = (hook_list){0};
     return status;
+}
+
+sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error)
+{
+    hook_list held;
+    sgd_status status = hooks_hold(call->optimizer, call->kind, global, &held, error);
+    return status ? status : hooks_run_held(call, &held, SGD_OK, error);
 }
 
 /* ---- calls within calls -------------------------------------------------------------------------------------------------- */

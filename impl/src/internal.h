@@ -149,7 +149,13 @@ sgd_status callback_status(sgd_status status, const sgd_error *from, const char 
 sgd_status callback_end(const sgd_optimizer *optimizer, sgd_status status, const sgd_error *from, const char *what,
                         sgd_error *error);
 
-/* Runs the hooks of a call's kind, in order, until one fails; `global`: those of all optimizers. */
+/* The hooks of a kind as they are now, `global`: of all optimizers.  They must be run, be it with a status that says not to. */
+sgd_status hooks_hold(const sgd_optimizer *optimizer, sgd_hook_kind kind, bool global, hook_list *out, sgd_error *error);
+
+/* Runs them in order until one fails, none where `status` is an error already; lets them go. */
+sgd_status hooks_run_held(sgd_hook_call *call, hook_list *held, sgd_status status, sgd_error *error);
+
+/* The two in a row, for the kind of the call. */
 sgd_status hooks_run(sgd_hook_call *call, bool global, sgd_error *error);
 void hooks_clear(sgd_optimizer *optimizer);
 

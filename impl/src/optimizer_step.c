@@ -263,6 +263,7 @@ static sgd_status step_between_hooks(sgd_optimizer *optimizer, sgd_step_argument
                                      sgd_error *error)
 {
     sgd_hook_call call = {.struct_size = sizeof call, .kind = SGD_HOOK_STEP_PRE, .optimizer = optimizer, .arguments = arguments};
+    hook_list own = {0}, global = {0};
     sgd_status status = hooks_run(&call, true, error);
     if (!status)
         status = hooks_run(&call, false, error);
@@ -271,11 +272,14 @@ static sgd_status step_between_hooks(sgd_optimizer *optimizer, sgd_step_argument
     if (!status)
         status = run_collect(optimizer, arguments, error);
     if (!status)
+        status = hooks_hold(optimizer, SGD_HOOK_STEP_POST, false, &own, error);
+    if (!status)
+        status = hooks_hold(optimizer, SGD_HOOK_STEP_POST, true, &global, error);
+    if (!status)
         status = take_step(optimizer, arguments, error);
     call.kind = SGD_HOOK_STEP_POST;
-    if (!status)
-        status = hooks_run(&call, false, error);
-    return status ? status : hooks_run(&call, true, error);
+    status = hooks_run_held(&call, &own, status, error);
+    return hooks_run_held(&call, &global, status, error);
 }
 
 sgd_status sgd_optimizer_step_with(sgd_optimizer *optimizer, const sgd_step_arguments *arguments, sgd_value *loss,

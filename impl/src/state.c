@@ -210,7 +210,7 @@ void *sgd_state_host(const sgd_state *state) { return state ? state->host.value.
 
 sgd_status state_copy(const sgd_state *state, sgd_state **out, sgd_error *error)
 {
-    sgd_state *copy;
+    sgd_state *copy = NULL;
     sgd_dict *dict;
     sgd_status status = sgd_state_create(&copy, error);
     if (status)

@@ -333,6 +333,7 @@ sgd_status sgd_optimizer_load_state_dict(sgd_optimizer *optimizer, const sgd_sta
     if (!optimizer || !state)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s is NULL", optimizer ? "state" : "optimizer");
     sgd_hook_call call = {.struct_size = sizeof call, .kind = SGD_HOOK_LOAD_PRE, .optimizer = optimizer};
+    hook_list after = {0};
     sgd_status status = call_begin(optimizer, CALL_LOAD, error);
     if (status)
         return status;
@@ -340,11 +341,12 @@ sgd_status sgd_optimizer_load_state_dict(sgd_optimizer *optimizer, const sgd_sta
     if (!status)
         status = hooks_run(&call, false, error);
     if (!status)
+        status = hooks_hold(optimizer, SGD_HOOK_LOAD_POST, false, &after, error);
+    if (!status)
         status = load(optimizer, call.state, error);
     sgd_state_destroy(call.state);
     call.state = NULL;
     call.kind = SGD_HOOK_LOAD_POST;
-    if (!status)
-        status = hooks_run(&call, false, error);
+    status = hooks_run_held(&call, &after, status, error);
     return call_end(optimizer, CALL_LOAD, status, error);
 }

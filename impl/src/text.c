@@ -1,7 +1,6 @@
 /* text.c - repr(optimizer) (torch/optim/optimizer.py __repr__), values as Python prints them in an f-string. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -83,13 +82,8 @@ static void put_tensor(text *text, const sgd_tensor_option *tensor)
 
 static void put_object(text *text, const sgd_value *value)
 {
-    size_t length = value->type->text(value->object, NULL, 0);
-    char *bytes = malloc(length + 1);
-    if (bytes) {
-        value->type->text(value->object, bytes, length + 1);
-        put_bytes(text, bytes, length);
-    }
-    free(bytes);
+    bool room = text->length < text->size;
+    text->length += value->type->text(value->object, room ? text->out + text->length : NULL, room ? text->size - text->length : 0);
 }
 
 static void put_value(text *text, const sgd_value *value)
