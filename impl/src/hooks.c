@@ -85,7 +85,7 @@ sgd_status sgd_optimizer_add_hook(sgd_optimizer *optimizer, sgd_hook_kind kind, 
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "optimizer is NULL");
     if (prepend && (kind == SGD_HOOK_STEP_PRE || kind == SGD_HOOK_STEP_POST))
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "step hooks don't take prepend");
-    hook *hook;
+    hook *hook = NULL;
     sgd_status status = hook_create(kind, function, context, release, out, &hook, error);
     if (status)
         return status;
@@ -111,7 +111,7 @@ sgd_status sgd_global_hook_add(sgd_hook_kind kind, sgd_hook function, void *cont
 {
     if (kind != SGD_HOOK_STEP_PRE && kind != SGD_HOOK_STEP_POST)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "only step hooks are global");
-    hook *hook;
+    hook *hook = NULL;
     sgd_status status = hook_create(kind, function, context, release, out, &hook, error);
     if (status)
         return status;
