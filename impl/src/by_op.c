@@ -53,7 +53,7 @@ static void iterate(const step_item *item, operation operation, const operands *
     layout.strides[2] = tensor->y.data ? tensor->x.strides : NULL;
     iteration_make(&layout, tensor->in_place, out);
     /* With the scalar beside it, a broadcast operand is the second of stride 0: the scalar loop. */
-    if (operation == ADDCMUL && out->inner == SGD_INNER_BROADCAST)
+    if (operation == ADDCMUL && (out->inner == SGD_INNER_BROADCAST || out->inner == SGD_INNER_BROADCAST_OTHER))
         out->inner = SGD_INNER_STRIDED_IN_PLACE;
 }
 

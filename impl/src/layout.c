@@ -235,7 +235,9 @@ static sgd_inner inner_of(const iteration *it, const layout *operands, bool in_p
     }
     if (it->ndim == 0 || broadcast > 1)
         return in_place ? SGD_INNER_STRIDED_IN_PLACE : SGD_INNER_STRIDED;
-    return broadcast ? SGD_INNER_BROADCAST : SGD_INNER_CONTIGUOUS;
+    if (broadcast)
+        return operands->strides[2] && it->strides[2][0] == 0 ? SGD_INNER_BROADCAST_OTHER : SGD_INNER_BROADCAST;
+    return SGD_INNER_CONTIGUOUS;
 }
 
 static void make_flat(const layout *operands, iteration *out)

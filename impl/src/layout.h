@@ -44,7 +44,7 @@ typedef struct iteration {
     sgd_inner inner;
 } iteration;
 
-/* `operands`: first the output, NULL where it is new; then the inputs.  `in_place`: the output is one of them. */
+/* `operands`: first the output, NULL where it is new; then the inputs, self before other.  `in_place`: the output is one of them. */
 void iteration_make(const layout *operands, bool in_place, iteration *out);
 
 /* Whether an operand lies in the order of the iteration. */

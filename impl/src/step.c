@@ -1,7 +1,7 @@
 /* step.c - the second half of a step: the work (torch/optim/sgd.py: _single_tensor_sgd, _multi_tensor_sgd, _fused_sgd).
  *
  * Items whose tensors lie in one common order go to the backend as they are, in whole lists.  The others are brought into
- * order first: in one pass where no position decides a bit (f32, f64, and fused), else operation by operation.
+ * order first: in one pass where no position decides a bit (fused, most of f32 and f64), else operation by operation.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,9 @@ static bool walks_storage(const step_group *group)
 
 static way way_of(const step_group *group, const step_item *item)
 {
-    bool position_decides = item->param.dtype != SGD_F64 && item->param.dtype != SGD_F32;
+    /* In f32 and f64 only beside expanded gradients. */
+    bool position_decides = (item->param.dtype != SGD_F64 && item->param.dtype != SGD_F32) ||
+                            (item->grad.strides && layout_overlaps(item->grad.ndim, item->grad.shape, item->grad.strides));
     if (group->path == SGD_FUSED)
         return item->flat || walks_storage(group) ? WAY_DIRECT : WAY_GATHERED;
     if (group->config->schedule == SGD_SCHEDULE_BY_OP || (!item->flat && position_decides) || item->promotes)

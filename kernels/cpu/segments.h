@@ -23,6 +23,7 @@ typedef struct segmenting {
     size_t row;   /* elements of PyTorch's inner loop */
     size_t chunk; /* elements per thread */
     size_t lanes; /* a piece's body is a multiple of this; 0: no body */
+    bool groups;  /* part of a tail may round otherwise than the rest of it */
 } segmenting;
 
 /* A run of elements that round alike: up to the element `end`. */
@@ -53,36 +54,41 @@ static inline segmenting segmenting_of(const sgd_arithmetic *arithmetic, sgd_dty
                     .lanes = 1};
     bool half = dtype == SGD_F16 || dtype == SGD_BF16, complex = dtype == SGD_C64 || dtype == SGD_C128;
     bool strided = inner == SGD_INNER_STRIDED || inner == SGD_INNER_STRIDED_IN_PLACE;
+    bool wide_group = inner == SGD_INNER_BROADCAST_OTHER && (dtype == SGD_F64 || dtype == SGD_F32);
+    s.groups = arithmetic->path != SGD_FUSED && !s.base && (dtype == SGD_C64 || wide_group);
     if (arithmetic->path == SGD_FUSED) {
         s.row = numel;
         s.lanes = half ? 0 : 32 / sgd_dtype_size(dtype);
-    } else if (half || (complex && !s.base)) {
+    } else if (half || ((complex || wide_group) && !s.base)) {
         s.chunk = eager_chunk(arithmetic->torch_threads, numel);
         s.lanes = strided ? 0 : eager_lanes(dtype);
     }
-    /* Rows that are all body or all tail are as good as one; only the groups of c64 tails count from where a row begins. */
-    bool whole = s.lanes ? s.row % s.lanes == 0 && s.chunk == numel : dtype != SGD_C64;
+    /* Rows that are all body or all tail are as good as one; only groups count from where a row begins. */
+    bool whole = s.lanes ? s.row % s.lanes == 0 && s.chunk == numel : !s.groups;
     if (whole)
         s.row = s.chunk = numel;
     return s;
 }
 
-/* GCC vectorised the scalar loop over c64: elements [begin, end) of a tail of `length` go through that code, which fuses another
- * product than the rest does. */
-typedef struct c64_group {
-    size_t begin, end;
-} c64_group;
+/* GCC vectorised some scalar loops: as many whole units of a tail's elements as there are from `begin` on go through that code,
+ * which fuses another product of c64 than the rest does, and of f32 and f64 none. */
+typedef struct tail_group {
+    size_t begin, unit; /* unit 0: there is none */
+} tail_group;
 
-static inline c64_group c64_group_of(sgd_inner inner, operation operation, size_t length)
+static inline tail_group tail_group_of(sgd_dtype dtype, sgd_inner inner, operation operation)
 {
-    bool vectors = inner == SGD_INNER_CONTIGUOUS || inner == SGD_INNER_BROADCAST;
+    if (operation == OP_AXPY && inner == SGD_INNER_BROADCAST_OTHER)
+        return dtype == SGD_C64 ? (tail_group){1, 4} : (tail_group){1, 16 / sgd_dtype_size(dtype)};
+    if (dtype != SGD_C64)
+        return (tail_group){0, 0};
     if (operation == OP_AXPY && inner == SGD_INNER_CONTIGUOUS)
-        return (c64_group){0, length >= 4 ? 4 : 0};
+        return (tail_group){0, 4};
     if (operation == OP_AXPY && inner == SGD_INNER_STRIDED)
-        return (c64_group){0, length - length % 2};
-    if ((operation == OP_AXPY || operation == OP_SCALE) && vectors && length >= 5)
-        return (c64_group){1, 5};
-    return (c64_group){0, 0};
+        return (tail_group){0, 2};
+    if ((operation == OP_AXPY && inner == SGD_INNER_BROADCAST) || (operation == OP_SCALE && inner <= SGD_INNER_BROADCAST_OTHER))
+        return (tail_group){1, 4};
+    return (tail_group){0, 0};
 }
 
 /* The segment of element `at` within a tail [begin, end). */
@@ -90,12 +96,17 @@ static inline segment tail_segment(segmenting s, operation operation, size_t beg
 {
     if (s.base)
         return (segment){end, BASE_TAIL};
-    if (s.dtype != SGD_C64)
+    if (!s.groups)
         return (segment){end, FMA_TAIL};
-    c64_group group = c64_group_of(s.inner, operation, end - begin);
-    if (at - begin < group.begin)
-        return (segment){begin + group.begin, BASE_TAIL}; /* what is fused there shows in no bit: see complex_text.h */
-    return at - begin < group.end ? (segment){begin + group.end, FMA_TAIL} : (segment){end, BASE_TAIL};
+    /* What is fused in a c64 tail outside of its group shows in no bit: see complex_text.h. */
+    rounding inside = s.dtype == SGD_C64 ? FMA_TAIL : BASE_TAIL, outside = s.dtype == SGD_C64 ? BASE_TAIL : FMA_TAIL;
+    tail_group group = tail_group_of(s.dtype, s.inner, operation);
+    size_t first = begin + group.begin, last = first;
+    if (group.unit && end > first)
+        last = end - (end - first) % group.unit;
+    if (at >= last)
+        return (segment){end, outside};
+    return at < first ? (segment){first, outside} : (segment){last, inside};
 }
 
 /* The segment that element `at` lies in. */

@@ -91,7 +91,8 @@ typedef enum sgd_segment {
 /* How TensorIterator sees the innermost dimension of an operation (ATen/native/cpu/Loops.h). */
 typedef enum sgd_inner {
     SGD_INNER_CONTIGUOUS,       /* all strides 1: a vectorised body and a tail                                      */
-    SGD_INNER_BROADCAST,        /* one input has stride 0, all else 1: vectorised too                               */
+    SGD_INNER_BROADCAST,        /* one input, or a scalar, has stride 0, all else 1: vectorised too ...             */
+    SGD_INNER_BROADCAST_OTHER,  /* ... and it is the tensor that is multiplied by alpha                             */
     SGD_INNER_STRIDED,          /* anything else: the scalar loop takes every element; the output is a new tensor,  */
     SGD_INNER_STRIDED_IN_PLACE, /* ... or one of the inputs                                                         */
     SGD_INNER_COUNT

@@ -258,7 +258,7 @@ static sgd_inner inner_of(const operation *operation, const iteration *iteration
     if (ones == operation->operands && !operation->has_scalar)
         return SGD_INNER_CONTIGUOUS;
     if (broadcast == 1 && ones + broadcast == operation->operands + operation->has_scalar)
-        return SGD_INNER_BROADCAST;
+        return operation->operands == 3 && iteration->strides[2][0] == 0 ? SGD_INNER_BROADCAST_OTHER : SGD_INNER_BROADCAST;
     return operation->in_place ? SGD_INNER_STRIDED_IN_PLACE : SGD_INNER_STRIDED;
 }
 

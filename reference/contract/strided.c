@@ -143,7 +143,7 @@ static bool run_segment(const row *row, sgd_segment segment, size_t begin, size_
     return true;
 }
 
-static bool is_vectorised(sgd_inner inner) { return inner == SGD_INNER_CONTIGUOUS || inner == SGD_INNER_BROADCAST; }
+static bool is_vectorised(sgd_inner inner) { return inner <= SGD_INNER_BROADCAST_OTHER; }
 
 static bool run_row(const row *row)
 {

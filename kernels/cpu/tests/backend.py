@@ -11,7 +11,7 @@ LIBRARY = os.environ.get("SGD_LIBRARY", Path(__file__).parents[3] / "build/defau
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128)
 """In the order of names.def."""
 FORLOOP, FOREACH, FUSED = range(3)
-CONTIGUOUS, BROADCAST, STRIDED, STRIDED_IN_PLACE = range(4)
+CONTIGUOUS, BROADCAST, BROADCAST_OTHER, STRIDED, STRIDED_IN_PLACE = range(5)
 FIX, REPRODUCE = range(2)
 
 CONTRACT = 1 if torch.backends.cpu.get_cpu_capability() == "DEFAULT" else 0

@@ -20,7 +20,7 @@ if not torch.__version__.startswith("2.13.0"):
     pytest.skip("the contracts are torch 2.13.0's", allow_module_level=True)
 
 import backend  # noqa: E402
-from backend import BROADCAST, CONTIGUOUS, DTYPES, FOREACH, FORLOOP, FUSED, ISAS, STRIDED, STRIDED_IN_PLACE  # noqa: E402
+from backend import BROADCAST, BROADCAST_OTHER, CONTIGUOUS, DTYPES, FOREACH, FORLOOP, FUSED, ISAS, STRIDED, STRIDED_IN_PLACE  # noqa: E402
 
 SIZES = [*range(1, 19), 23, 24, 25, 31, 32, 33, 47, 48, 63, 64, 65, 70, 100, 257, 1037]
 CHUNKED = [32767, 32768, 40001, 65543, 98321]
@@ -140,7 +140,7 @@ def inner_kind(length: int, out: int, inputs: list[int], in_place: bool) -> int:
     if length == 1 or (out == 1 and all(step == 1 for step in inputs)):
         return CONTIGUOUS
     if out == 1 and sorted(inputs) == [0] + [1] * (len(inputs) - 1):
-        return BROADCAST
+        return BROADCAST_OTHER if inputs.index(0) == 1 else BROADCAST
     return STRIDED_IN_PLACE if in_place else STRIDED
 
 
@@ -253,7 +253,7 @@ def check_addcmul(rng: random.Random, x, y, scalar: float, what: str) -> None:
     tensor = torch.tensor(scalar, dtype=rng.choice([torch.float64, torch.float32]))
     scalar = tensor.item()
     walked = Walk([y, x], in_place=True)
-    if walked.inner == BROADCAST:  # the scalar is a second operand of stride 0
+    if walked.inner in (BROADCAST, BROADCAST_OTHER):  # the scalar is a second operand of stride 0
         walked.inner = STRIDED_IN_PLACE
     mine = ours("addcmul", setting, [value, scalar], walked, x, y)
     y.addcmul_(x, tensor, value=value)

@@ -86,7 +86,7 @@ static void groups_end_where_they_say(void **state)
         sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_C64, SGD_STAGE_DECAY, SGD_INNER_CONTIGUOUS);
     assert_int_equal(sgd_tail_group_end(group, 3), 0);
     assert_int_equal(sgd_tail_group_end(group, 7), 4);
-    group = sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_F32, SGD_STAGE_PARAM, SGD_INNER_BROADCAST);
+    group = sgd_rulebook_group(book, SGD_TORCH_2_13_CPU_FMA, SGD_F32, SGD_STAGE_PARAM, SGD_INNER_BROADCAST_OTHER);
     assert_int_equal(sgd_tail_group_end(group, 0), 1);
     assert_int_equal(sgd_tail_group_end(group, 4), 1);
     assert_int_equal(sgd_tail_group_end(group, 12), 9);
