@@ -144,7 +144,7 @@ def last_error(why: str) -> str:
 
 
 def print_table(results: dict[str, tuple[str, str]], tests: Tests, name: str) -> None:
-    print(f"\n{'':<34}{'':>24}  {name:>16}  {STOCK:>16}  {'computed by':>11}")
+    print(f"\n{'':<34}{'':>24}  {name:>16}  {STOCK:>16}  {'groups by':>11}")
     print(f"{'PyTorch test class':<34}{'passed  failed skipped':>24}  {'new':>8}{'steps':>8}  {'new':>8}{'steps':>8}  "
           f"{'PyTorch':>11}\n{'-' * 107}")
     rows: dict[str, Counter[str]] = {}
@@ -196,7 +196,8 @@ def write_junit(results: dict[str, tuple[str, str]], tests: Tests, name: str) ->
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/upstream-tests", description="Runs PyTorch's own tests of SGD on a class.")
-    parser.add_argument("cls", metavar="CLASS", help="exactsgd:SGD, exactsgd.contract:SGD, torch.optim:SGD, or another MODULE:CLASS")
+    parser.add_argument("cls", metavar="CLASS", 
+                        help="exactsgd:SGD, exactsgd.contract:SGD, torch.optim:SGD, or another MODULE:CLASS")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep reports and pytest's logs there")
     parser.add_argument("--only", metavar="TEST", help="one test, by the name that a failure prints")
     parser.add_argument("--forbid-inherited", action="store_true",
@@ -205,10 +206,10 @@ def parse() -> argparse.Namespace:
 
 
 def compare(arguments: argparse.Namespace, keep: Path) -> int:
-    torch_version = check_class(STOCK)
     if re.match(r"exactsgd\b", arguments.cls):
+        check_class(STOCK)  # a Python without torch is told so before anything is built for it
         install_checkout()
-    check_class(arguments.cls)
+    torch_version = check_class(arguments.cls)
     folder = fetch.test_files(CACHE)
     is_stock = arguments.cls == STOCK
     stock = stock_tests(folder, torch_version, keep, arguments.only, again=is_stock)
