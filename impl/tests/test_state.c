@@ -405,6 +405,117 @@ static void a_hosts_state_dict_is_read_when_it_is_needed(void **state)
     sgd_optimizer_destroy(f.optimizer);
 }
 
+/* ---- sparse buffers, skipped steps ------------------------------------------------------------------------------------------------ */
+
+/* A gradient of 2 at row 1, twice, in a tensor of three. */
+typedef struct coo {
+    int64_t rows[2], at[2], nnz[1], shape[1];
+    float values[2];
+    sgd_sparse sparse;
+} coo;
+
+static void coo_make(coo *c)
+{
+    *c = (coo){.rows = {1, 1}, .at = {1, 2}, .nnz = {2}, .shape = {3}, .values = {2, 2}};
+    c->sparse = (sgd_sparse){.indices = tensor_of(c->rows, 64, c->at), .values = tensor_of(c->values, 32, c->nnz), .ndim = 1,
+                             .shape = c->shape};
+    c->sparse.indices.ndim = 2;
+    c->sparse.indices.dtype.code = kDLInt;
+}
+
+static void step_sparse(sgd_optimizer *optimizer, coo *grad)
+{
+    sgd_error error;
+    sgd_gradient grads[2] = {{.sparse = &grad->sparse}};
+    sgd_step_arguments arguments = {.struct_size = sizeof arguments, .grads = grads, .count = 2};
+    if (sgd_optimizer_step_with(optimizer, &arguments, NULL, &error))
+        fail_msg("%s", error.message);
+}
+
+static void a_sparse_buffer_is_state_that_another_optimizer_goes_on_with(void **state)
+{
+    (void)state;
+    fixture f = fixture_new(), g;
+    f.options.momentum = 0.5;
+    g = f;
+    fixture_create(&f);
+    coo grad;
+    coo_make(&grad);
+    step_sparse(f.optimizer, &grad);
+    assert_true(f.param[0][1] == 2 - 0.5f * 4 && f.param[0][0] == 1);
+    sgd_state *saved = state_of(f.optimizer);
+    sgd_dict *dict;
+    sgd_value key, value;
+    assert_int_equal(sgd_state_entry_count(saved), 1);
+    assert_int_equal(sgd_state_entry(saved, 0, &key, &dict, NULL), SGD_OK);
+    assert_true(sgd_dict_get(dict, "momentum_buffer", &value) && value.kind == SGD_VALUE_SPARSE);
+    assert_null(buffer_of(f.optimizer, 0)); /* no dense one */
+    memcpy(g.param, f.param, sizeof g.param);
+    fixture_create(&g);
+    assert_int_equal(sgd_optimizer_load_state_dict(g.optimizer, saved, NULL), SGD_OK);
+    for (int i = 0; i < 2; i++) {
+        step_sparse(f.optimizer, &grad);
+        step_sparse(g.optimizer, &grad);
+    }
+    assert_true(f.param[0][1] == 0 - 0.5f * (0.5f * 4 + 4) - 0.5f * (0.5f * 6 + 4));
+    assert_memory_equal(f.param, g.param, sizeof f.param);
+    sgd_optimizer_destroy(f.optimizer);
+    assert_int_equal(value.sparse->values.dtype.bits, 32); /* the state still holds it */
+    sgd_state_destroy(saved);
+    sgd_optimizer_destroy(g.optimizer);
+}
+
+static void a_sparse_buffer_of_the_hosts_is_read_and_then_replaced(void **state)
+{
+    (void)state;
+    fixture f = fixture_new();
+    f.options.momentum = 0.5;
+    fixture_create(&f);
+    coo grad, buffer;
+    coo_make(&grad);
+    coo_make(&buffer);
+    sgd_dict *dict;
+    sgd_value value = {.kind = SGD_VALUE_SPARSE, .sparse = &buffer.sparse, .object = &buffer, .type = &counted};
+    held = 0;
+    assert_int_equal(sgd_optimizer_state(f.optimizer, 0, &dict, NULL), SGD_OK);
+    assert_int_equal(sgd_dict_set(dict, "momentum_buffer", &value, NULL), SGD_OK);
+    step_sparse(f.optimizer, &grad);
+    assert_true(f.param[0][1] == 2 - 0.5f * (0.5f * 4 + 4));
+    assert_true(buffer.values[0] == 2 && held == 0);
+    assert_true(sgd_dict_get(dict, "momentum_buffer", &value) && value.sparse != &buffer.sparse);
+    assert_int_equal(sgd_dict_count(dict), 1);
+    f.options.weight_decay = 1; /* sparse + dense: refused, and the buffer stays */
+    assert_int_equal(sgd_optimizer_set_options(f.optimizer, 0, &f.options, NULL), SGD_OK);
+    sgd_gradient grads[2] = {{.sparse = &grad.sparse}};
+    sgd_step_arguments arguments = {.struct_size = sizeof arguments, .grads = grads, .count = 2};
+    const sgd_sparse *before = value.sparse;
+    assert_fails(sgd_optimizer_step_with(f.optimizer, &arguments, NULL, &f.error), SGD_ERROR_RUNTIME, &f.error,
+                 "add(sparse, dense) is not supported. Use add(dense, sparse) instead.");
+    assert_true(sgd_dict_get(dict, "momentum_buffer", &value) && value.sparse == before);
+    sgd_optimizer_destroy(f.optimizer);
+}
+
+static void a_skipped_first_step_leaves_no_buffer(void **state)
+{
+    (void)state;
+    fixture f = fixture_new();
+    f.options.momentum = 0.5;
+    f.options.fused = SGD_TRUE;
+    fixture_create(&f);
+    float scale = 2, inf = 1;
+    DLTensor grad_scale = tensor_of(&scale, 32, NULL), found_inf = tensor_of(&inf, 32, NULL);
+    grad_scale.ndim = found_inf.ndim = 0;
+    sgd_scaling scaling = {&grad_scale, &found_inf};
+    sgd_gradient grads[2] = {{.dense = f.grads[0]}, {.dense = f.grads[1]}};
+    sgd_step_arguments arguments = {.struct_size = sizeof arguments, .grads = grads, .count = 2, .scaling = &scaling};
+    assert_int_equal(sgd_optimizer_step_with(f.optimizer, &arguments, NULL, NULL), SGD_OK);
+    assert_true(f.param[0][0] == 1 && !sgd_optimizer_has_state(f.optimizer, 0));
+    inf = 0;
+    assert_int_equal(sgd_optimizer_step_with(f.optimizer, &arguments, NULL, NULL), SGD_OK);
+    assert_true(f.param[0][0] == 0.75f && f.grad[0][0] == 0.5f && buffer_of(f.optimizer, 0)[0] == 0.5f);
+    sgd_optimizer_destroy(f.optimizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +531,9 @@ int main(void)
         cmocka_unit_test(buffers_are_cast_to_the_dtype_of_their_param),
         cmocka_unit_test(a_hosts_buffer_stays_the_object_that_it_is),
         cmocka_unit_test(a_hosts_state_dict_is_read_when_it_is_needed),
+        cmocka_unit_test(a_sparse_buffer_is_state_that_another_optimizer_goes_on_with),
+        cmocka_unit_test(a_sparse_buffer_of_the_hosts_is_read_and_then_replaced),
+        cmocka_unit_test(a_skipped_first_step_leaves_no_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,8 @@
  *                       pre-hook that adds params must replace the gradients too.
  *   call itself again   a call of the same function (step in step, state_dict in state_dict, load_state_dict in
  *                       load_state_dict) is refused: ERROR_RUNTIME.
- *   add and remove      hooks, itself among them: one that is added runs from the next call on, one that is removed and has
- *                       not yet run doesn't.  Its context is released once no call uses it.
+ *   add and remove      hooks, itself among them: one that is added to those that are running runs from the next call on,
+ *                       one that is removed and has not yet run doesn't.  Its context is released once no call uses it.
  *   destroy it          sgd_optimizer_destroy takes effect when the outermost call returns, which then is ERROR_RUNTIME; no
  *                       further hook runs, and a step that has not begun is not taken.  The optimizer is gone.
  *
@@ -52,7 +52,8 @@ typedef sgd_status (*sgd_hook)(sgd_hook_call *call, void *context, sgd_error *er
 typedef uint64_t sgd_hook_handle;
 
 /* register_..._hook: runs after those of its kind that are there already, or before them with `prepend` (which step hooks do
- * not take: ERROR_ARGUMENT).  `release`, if not NULL, is called once with the context when the hook is gone. */
+ * not take: ERROR_ARGUMENT).  `release`, if not NULL, is called once with the context when the hook is gone; not where adding it
+ * fails. */
 SGD_API sgd_status sgd_optimizer_add_hook(sgd_optimizer *optimizer, sgd_hook_kind kind, sgd_hook hook, void *context,
                                           void (*release)(void *context), bool prepend, sgd_hook_handle *out,
                                           sgd_error *error);

@@ -1,9 +1,12 @@
 /* optimizer.h - torch.optim.SGD.
  *
- * Tensors are DLPack descriptors (dlpack/dlpack.h): data, device, dtype, shape, strides (NULL or contiguous).  Params stay
- * the caller's memory, borrowed until the optimizer is destroyed; gradients are borrowed for one step; momentum buffers are
- * the optimizer's.  Supported: float64, float32, float16, bfloat16, contiguous, on the backend's device.  Within a step no
- * two tensors may overlap, whether params or gradients: the schedules would differ, and threads race.
+ * Tensors are DLPack descriptors (dlpack/dlpack.h): data, device, dtype, shape, strides (NULL: contiguous).  Params stay the
+ * caller's memory, borrowed until the optimizer is destroyed; gradients are borrowed for one step; momentum buffers are the
+ * optimizer's, or lent by the host (state.h).  Supported: float64, float32, float16, bfloat16, complex64, complex128, in any
+ * layout, on the backend's device.  Within a step no two tensors may overlap, whether params or gradients: the schedules
+ * would differ, and threads race.
+ *
+ * What PyTorch's class does besides is in groups.h, stepping.h, state.h and hooks.h.
  *
  * The bits are those of the default floating-point environment: rounding to nearest, denormals neither flushed nor taken
  * for zero.
