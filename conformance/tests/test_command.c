@@ -307,9 +307,14 @@ static void the_contract_is_printed_for_people_and_programs(void **state)
     assert_int_equal(command("contract 'torch-2.13/cpu-fma/fused/*'"), 0);
     assert_output("torch-2.13/cpu-fma/fused/bf16");
     assert_output("b = fma(b, m, mul(g, c))");
+    assert_int_equal(command("contract"), 0);
+    assert_output("A group is each block of 4 from a tail's element 1 on");
+    for (const char *line = strtok(output, "\n"); line; line = strtok(NULL, "\n"))
+        assert_true(strlen(line) <= 100);
     assert_int_equal(command("contract --json"), 0);
     json_t *root = json_loads(output, 0, NULL);
     assert_non_null(root);
+    assert_non_null(json_object_get(json_object_get(root, "products"), "vmul"));
     size_t cells = 0;
     for (int contract = 0; contract < SGD_CONTRACT_COUNT; contract++)
         for (int path = 0; path < SGD_PATH_COUNT; path++)

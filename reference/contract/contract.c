@@ -31,10 +31,12 @@ static const char *const contract_descriptions[] = {
 #define CONTRACT(id, name, what) what,
 #include "names.def"
 };
-static const char *const stage_names[] = {"unscale", "store grad", "negate",   "decay",    "negate+decay", "decay (tensor)", "first buffer",
-                                          "scale",   "momentum",   "nesterov", "param",    "param (tensor)", "store"};
+static const char *const stage_names[] = {"unscale",      "store grad",   "negate", "decay",    "negate+decay",
+                                          "decay tensor", "first buffer", "scale",  "momentum", "nesterov",
+                                          "param",        "param tensor", "store"};
 static const char *const segment_names[] = {"any", "body", "tail", "group"};
 static const char *const narrow_names[] = {"sign and top payload bits, quieted", "sign | 0x7E00", "0xFFFF", "0x7FC0"};
+static const char *const inner_names[] = {"contiguous", "one input with stride 0", "strided, to a new result", "strided, in place"};
 
 static const char *name_of(const char *const *names, size_t count, size_t value)
 {
@@ -61,6 +63,7 @@ const char *sgd_contract_description(sgd_contract contract)
 }
 const char *sgd_stage_name(sgd_stage stage) { return name_of(stage_names, COUNT(stage_names), stage); }
 const char *sgd_segment_name(sgd_segment segment) { return name_of(segment_names, COUNT(segment_names), segment); }
+const char *sgd_inner_name(sgd_inner inner) { return name_of(inner_names, COUNT(inner_names), inner); }
 const char *sgd_narrow_name(sgd_narrow narrow) { return name_of(narrow_names, COUNT(narrow_names), narrow); }
 
 size_t sgd_dtype_size(sgd_dtype dtype) { return (size_t)dtype < COUNT(dtype_sizes) ? dtype_sizes[dtype] : 0; }

@@ -187,6 +187,7 @@ SGD_API sgd_nan sgd_rulebook_nan(const sgd_rulebook *book, sgd_contract contract
 SGD_API const char *sgd_stage_name(sgd_stage stage);
 SGD_API const char *sgd_segment_name(sgd_segment segment);
 SGD_API const char *sgd_narrow_name(sgd_narrow narrow);
+SGD_API const char *sgd_inner_name(sgd_inner inner);
 
 #ifdef __cplusplus
 }

@@ -29,7 +29,8 @@ typedef struct sgd_oracle_options {
     bool lr_addcmul;           /* for-loop: lr is a tensor that requires grad: p.addcmul_(g, lr, value=-1)            */
     bool weight_decay_addcmul; /* for-loop: the same for weight decay: g.addcmul_(p.clone(), wd); changes p.grad      */
     bool momentum_is_tensor;   /* foreach then reads momentum as the for-loop does                                    */
-    sgd_dtype lr_dtype, weight_decay_dtype; /* of those two tensors, 0-dim; a 0-dim param computes in the wider dtype */
+    sgd_dtype lr_dtype, weight_decay_dtype, momentum_dtype; /* of these three tensors, which are 0-dim; a 0-dim param then
+                                                               computes in the wider dtype */
     bool has_grad_scale;       /* fused: g = g / grad_scale, stored to p.grad                                         */
     float grad_scale;
     bool found_inf; /* fused: found_inf was exactly 1: the step is skipped.  PyTorch then makes a first buffer of

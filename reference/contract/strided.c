@@ -68,22 +68,23 @@ static block_place place_of(const row *row, const view *view, size_t operand, si
                          (size_t)row->iteration->strides[operand][0]};
 }
 
-/* Without dimensions, an lr or weight decay of a wider dtype draws the whole operation there; its result is rounded once
+/* Without dimensions, a hyper-parameter of a wider dtype draws the whole operation there; its result is rounded once
  * more (c10::promoteTypes; TensorIterator casts inputs and output). */
 static sgd_dtype common_dtype(const strided *state, sgd_stage stage)
 {
+    const sgd_oracle_options *options = state->options;
     sgd_dtype own = state->dtype, other = own;
-    if (state->ndim == 0 && stage == SGD_STAGE_PARAM_ADDCMUL)
-        other = state->options->lr_dtype;
-    if (state->ndim == 0 && stage == SGD_STAGE_DECAY_ADDCMUL)
-        other = state->options->weight_decay_dtype;
-    if (own == other)
+    if (stage == SGD_STAGE_PARAM_ADDCMUL)
+        other = options->lr_dtype;
+    else if (stage == SGD_STAGE_DECAY_ADDCMUL)
+        other = options->weight_decay_dtype;
+    else if (stage == SGD_STAGE_SCALE && options->momentum_is_tensor)
+        other = options->momentum_dtype;
+    if (state->ndim > 0 || own == other)
         return own;
     if (own == SGD_C64 || own == SGD_C128)
         return own == SGD_C64 && other == SGD_F64 ? SGD_C128 : own;
-    if (own == SGD_F64 || other == SGD_F64)
-        return SGD_F64;
-    return SGD_F32;
+    return own == SGD_F64 || other == SGD_F64 ? SGD_F64 : SGD_F32;
 }
 
 /* ATen's conversion of a single f16 to float makes every NaN this one, which keeps all its bits on the way back. */
@@ -91,8 +92,8 @@ static sgd_dtype common_dtype(const strided *state, sgd_stage stage)
 
 static bool is_f16_nan(uint64_t bits) { return (bits & 0x7FFF) > 0x7C00; }
 
-/* Between working formats of the tensor's dtype and the common one. */
-static void convert(const row *row, expression_context *context, sgd_dtype from, sgd_dtype to)
+/* Between working formats of the tensor's own dtype and the common one. */
+static void convert(sgd_dtype own, expression_context *context, sgd_dtype from, sgd_dtype to)
 {
     if (from == SGD_F32 && to == SGD_F16)
         context->nan_becomes = SGD_NARROW_KEEP_TOP;
@@ -100,11 +101,11 @@ static void convert(const row *row, expression_context *context, sgd_dtype from,
         for (size_t part = 0; part < expression_parts(from); part++)
             for (size_t i = 0; i < context->count; i++) {
                 uint64_t *bits = &context->variables[which][part].bits[i];
-                uint64_t widened = from == row->state->dtype ? rounding_widen(from, *bits) : *bits;
+                uint64_t widened = from == own ? rounding_widen(from, *bits) : *bits;
                 uint64_t moved = rounding_convert(working_of(from), working_of(to), widened);
                 if (from == SGD_F16 && to == SGD_F32 && is_f16_nan(*bits))
                     moved = F32_OF_F16_NAN;
-                *bits = to == row->state->dtype ? rounding_narrow(to, context->nan_becomes, moved) : moved;
+                *bits = to == own ? rounding_narrow(to, context->nan_becomes, moved) : moved;
             }
 }
 
@@ -112,11 +113,11 @@ static bool run_promoted(const row *row, expression_context *context, sgd_segmen
 {
     const strided *state = row->state;
     sgd_narrow nan_becomes = context->nan_becomes;
-    convert(row, context, state->dtype, common);
+    convert(state->dtype, context, state->dtype, common);
     block_open(state->oracle, state->options, common, segment, context);
     bool done = block_run(state->oracle, state->options->contract, row->path, segment, row->stage, context);
     context->nan_becomes = nan_becomes;
-    convert(row, context, common, state->dtype);
+    convert(state->dtype, context, common, state->dtype);
     context->dtype = state->dtype;
     context->variables[operands_of[row->stage].target][0].stored = true;
     return done;
@@ -235,6 +236,27 @@ static bool decay(strided *state)
     return done;
 }
 
+/* buf.mul_(momentum) in a wider real dtype than the buffer's, and the rest of MOMENTUM with 1 for momentum. */
+static bool momentum_promoted(strided *state, sgd_dtype common)
+{
+    const sgd_oracle_options *options = state->options;
+    sgd_oracle_options rest = *options;
+    expression_context context = {.count = 1};
+    block_place buffer = {state->variables[VARIABLE_B].memory, 0, 1};
+    block_open(state->oracle, options, state->dtype, SGD_SEGMENT_TAIL, &context);
+    block_load(&context, VARIABLE_B, buffer);
+    convert(state->dtype, &context, state->dtype, common);
+    uint64_t *bits = &context.variables[VARIABLE_B][0].bits[0];
+    *bits = rounding_mul(working_of(common), *bits, rounding_from_double(working_of(common), options->momentum));
+    convert(state->dtype, &context, common, state->dtype);
+    rest.momentum = 1;
+    state->options = &rest;
+    bool done = block_store(&context, VARIABLE_B, buffer) &&
+                run_operation(state, state->momentum_path, SGD_STAGE_MOMENTUM, TO_TARGET);
+    state->options = options;
+    return done;
+}
+
 /* `buffer` is a clone of the gradient to be made, or the one there is. */
 static bool momentum(strided *state, const sgd_oracle_tensor *tensor, const view *buffer)
 {
@@ -248,6 +270,9 @@ static bool momentum(strided *state, const sgd_oracle_tensor *tensor, const view
             memcpy(tensor->layout->buffer_strides, own->strides, state->ndim * sizeof own->strides[0]);
         return run_operation(state, options->path, SGD_STAGE_FIRST, TO_TARGET);
     }
+    sgd_dtype common = common_dtype(state, SGD_STAGE_SCALE);
+    if (common != state->dtype && expression_parts(common) == 1)
+        return momentum_promoted(state, common);
     bool scales = sgd_rulebook_rule(state->oracle->book, options->contract, path, state->dtype, SGD_SEGMENT_TAIL,
                                     SGD_STAGE_SCALE);
     return (!scales || run_operation(state, path, SGD_STAGE_SCALE, TO_TARGET)) && run_operation(state, path, SGD_STAGE_MOMENTUM, TO_TARGET);

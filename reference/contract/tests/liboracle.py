@@ -22,7 +22,7 @@ class Options(ctypes.Structure):
         ("lr", ctypes.c_double), ("momentum", ctypes.c_double), ("dampening", ctypes.c_double), ("weight_decay", ctypes.c_double),
         ("nesterov", ctypes.c_bool), ("maximize", ctypes.c_bool),
         ("lr_addcmul", ctypes.c_bool), ("weight_decay_addcmul", ctypes.c_bool), ("momentum_is_tensor", ctypes.c_bool),
-        ("lr_dtype", ctypes.c_int), ("weight_decay_dtype", ctypes.c_int),
+        ("lr_dtype", ctypes.c_int), ("weight_decay_dtype", ctypes.c_int), ("momentum_dtype", ctypes.c_int),
         ("has_grad_scale", ctypes.c_bool), ("grad_scale", ctypes.c_float), ("found_inf", ctypes.c_bool),
     ]  # fmt: skip
 

@@ -140,14 +140,14 @@ class Case:
     def c_options(self, scale: torch.Tensor | None, found: torch.Tensor | None) -> Options:
         group = self.group
         lr, decay = group["lr"], group["weight_decay"]
-        dtype = {name: DTYPES[group[name].dtype] if isinstance(group[name], torch.Tensor) else 0 for name in ("lr", "weight_decay")}
+        dtype = {name: DTYPES[group[name].dtype] if isinstance(group[name], torch.Tensor) else 0 for name in ("lr", "weight_decay", "momentum")}
         return Options(
             contract=CONTRACT, path=self.path, defects=REPRODUCE, torch_threads=self.threads,
             lr=float(lr), momentum=float(group["momentum"]), dampening=float(group["dampening"]), weight_decay=float(decay),
             nesterov=group["nesterov"], maximize=group["maximize"],
             lr_addcmul=getattr(lr, "requires_grad", False), weight_decay_addcmul=getattr(decay, "requires_grad", False),
             momentum_is_tensor=isinstance(group["momentum"], torch.Tensor),
-            lr_dtype=dtype["lr"], weight_decay_dtype=dtype["weight_decay"],
+            lr_dtype=dtype["lr"], weight_decay_dtype=dtype["weight_decay"], momentum_dtype=dtype["momentum"],
             has_grad_scale=scale is not None, grad_scale=0 if scale is None else scale.item(),
             found_inf=found is not None and found.item() == 1,
         )  # fmt: skip
