@@ -36,7 +36,11 @@ static const char *const stage_names[] = {"unscale",      "store grad",   "negat
                                           "param",        "param tensor", "store"};
 static const char *const segment_names[] = {"any", "body", "tail", "group"};
 static const char *const narrow_names[] = {"sign and top payload bits, quieted", "sign | 0x7E00", "0xFFFF", "0x7FC0"};
-static const char *const inner_names[] = {"contiguous", "one input with stride 0", "strided, to a new result", "strided, in place"};
+static const char *const inner_names[] = {"contiguous", "one input with stride 0", "what alpha multiplies with stride 0",
+                                          "strided, to a new result", "strided, in place"};
+_Static_assert(COUNT(stage_names) == SGD_STAGE_COUNT && COUNT(segment_names) == SGD_SEGMENT_COUNT &&
+                   COUNT(narrow_names) == SGD_NARROW_COUNT && COUNT(inner_names) == SGD_INNER_COUNT,
+               "every value has a name");
 
 static const char *name_of(const char *const *names, size_t count, size_t value)
 {
