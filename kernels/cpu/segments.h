@@ -104,7 +104,7 @@ static inline segment tail_segment(segmenting s, operation operation, size_t beg
     size_t first = begin + group.begin, last = first;
     if (group.unit && end > first)
         last = end - (end - first) % group.unit;
-    if (at >= last)
+    if (at >= last || last == first)
         return (segment){end, outside};
     return at < first ? (segment){first, outside} : (segment){last, inside};
 }

@@ -6,6 +6,7 @@ a child process runs all of this again with ATEN_CPU_CAPABILITY=default.
 """
 
 import ctypes
+import functools
 import itertools
 import os
 import random
@@ -15,6 +16,7 @@ import sys
 import numpy as np
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # two OpenMP teams in one process, of few threads with little to do
 torch = pytest.importorskip("torch")
 if not torch.__version__.startswith("2.13.0"):
     pytest.skip("the contracts are torch 2.13.0's", allow_module_level=True)
@@ -47,6 +49,7 @@ INTEGERS = {torch.float64: (torch.int64, np.uint64), torch.float32: (torch.int32
             torch.float16: (torch.int16, np.uint16), torch.bfloat16: (torch.int16, np.uint16)}
 
 
+@functools.cache
 def edges(dtype: "torch.dtype") -> "torch.Tensor":
     info = torch.finfo(dtype)
     ladder = [info.tiny, info.smallest_normal * info.eps, info.tiny * 3 * info.eps, info.max, 1e-30, 1e-25, 1e-200, 1.0]
@@ -169,6 +172,11 @@ def strided(values: "torch.Tensor", shape, strides) -> "torch.Tensor":
     return values[:extent].clone().as_strided(shape, strides)
 
 
+def storage(tensor: "torch.Tensor") -> "torch.Tensor":
+    """All elements of the memory behind a tensor, those between its own included."""
+    return tensor.as_strided((tensor.untyped_storage().nbytes() // tensor.itemsize,), (1,))
+
+
 def dense(shape, order) -> list[int]:
     """Strides of a dense layout whose dimensions are `order`, outermost first."""
     strides, step = [0] * len(shape), 1
@@ -192,7 +200,7 @@ def layouts_of(shape) -> dict[str, list[int]]:
 
 
 SHAPES = [(1,), (5,), (33,), (70,), (7, 10), (3, 70), (70, 3), (4, 32), (6, 9, 11), (2, 5, 3, 7), (3, 1, 13)]
-CHUNKED_SHAPES = [(601, 70), (70, 1009), (5, 33000)]
+CHUNKED_SHAPES = [(601, 70), (5, 7001)]
 WRITABLE = ("contiguous", "transposed", "padded", "step2", "channels_last")
 
 
@@ -240,7 +248,7 @@ def check_unary(rng: random.Random, x, alpha: float, what: str) -> None:
         return
     walked = Walk([x], in_place=True)
     for path, multiply in ((FORLOOP, lambda t: t.mul_(alpha)), (FOREACH, lambda t: torch._foreach_mul_([t], alpha))):
-        theirs = strided(x.as_strided((x.untyped_storage().nbytes() // x.itemsize,), (1,)), x.shape, x.stride())
+        theirs = strided(storage(x), x.shape, x.stride())
         mine = ours("scale", backend.arithmetic(path, threads), [alpha], walked, x)
         multiply(theirs)
         check(f"mul_ {what} path {path} by {alpha}", mine, walked.line_up(theirs))
@@ -292,7 +300,7 @@ def test_layouts_change_other_bits_than_in_torch(dtype, threads) -> None:
     rng = random.Random(f"layouts {dtype} {threads}")
     for shape in SHAPES:
         for y_layout, x_layout in layout_pairs(shape):
-            for _ in range(3):
+            for _ in range(2):
                 check_all_of(rng, dtype, shape, y_layout, x_layout)
 
 
@@ -397,14 +405,13 @@ def test_copies_between_layouts_differ_from_torch(dtype) -> None:
             if to not in WRITABLE:
                 continue
             out, x = (values_for(rng, dtype, shape, strides[name]) for name in (to, source))
-            mine = out.as_strided((out.untyped_storage().nbytes() // out.itemsize,), (1,)).clone().as_strided(shape, out.stride())
+            mine = storage(out).clone().as_strided(shape, out.stride())
             integers = [(ctypes.c_int64 * len(shape))(*values) for values in (shape, out.stride(), x.stride())]
             isa = next(iter(ISAS.values()))
             status = isa.copy_strided(isa.context, out.itemsize, len(shape), integers[0], mine.data_ptr(), integers[1],
                                       x.data_ptr(), integers[2])
             assert status == 0
-            whole = (out.copy_(x).untyped_storage(), mine.untyped_storage())
-            assert bytes(whole[0]) == bytes(whole[1]), f"{IDS[dtype]} {shape} {to} from {source}"
+            check(f"{IDS[dtype]} {shape} {to} from {source}", storage(mine), storage(out.copy_(x)))
 
 
 # ---- the other contract -----------------------------------------------------------------------------------------------------
