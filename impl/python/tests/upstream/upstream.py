@@ -14,7 +14,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -80,14 +79,17 @@ def run_tests(name: str, folder: Path, keep: Path, only: str | None, forbid_inhe
     label = re.sub(r"\W+", "-", name)
     report, log = keep / f"{label}.jsonl", keep / f"{label}.log"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-p", "redirect", "-p", "no:cacheprovider", "-q", "--redirect-class", name,
-               "--redirect-report", str(report), *(["--redirect-forbid-inherited"] if forbid_inherited else []),
-               *([only] if only else FILES)]
+    command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(folder), "-p", "redirect", "-p", "no:cacheprovider",
+               "--redirect-class", name, "--redirect-report", str(report), *([only] if only else FILES)]
+    if forbid_inherited:
+        command.append("--redirect-forbid-inherited")
     print(f"upstream-tests: running PyTorch's tests on {name}", flush=True)
     with log.open("w") as output:
         code = subprocess.run(command, cwd=folder, env=environment(), stdout=output, stderr=output, check=False).returncode
     if code < 0:
         print(f"upstream-tests: the run died of {signal.Signals(-code).name}; {log}")
+    elif code == 4 and only:
+        fail(f"PyTorch 2.6 has no test {only}")
     elif code not in (0, 1):
         fail(f"pytest cannot run the tests; {log} says why")
     return read_report(report)
@@ -198,7 +200,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/upstream-tests", description="Runs PyTorch's own tests of SGD on a class.")
     parser.add_argument("cls", metavar="CLASS", 
                         help="exactsgd:SGD, exactsgd.contract:SGD, torch.optim:SGD, or another MODULE:CLASS")
-    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep reports and pytest's logs there")
+    parser.add_argument("--keep", metavar="DIR", type=Path, default=CACHE / "last",
+                        help="where reports and pytest's logs are kept; build/upstream/last if not given")
     parser.add_argument("--only", metavar="TEST", help="one test, by the name that a failure prints")
     parser.add_argument("--forbid-inherited", action="store_true",
                         help="make the methods of torch.optim.Optimizer raise when the class uses them")
@@ -219,7 +222,8 @@ def compare(arguments: argparse.Namespace, keep: Path) -> int:
     print_failures(results, arguments)
     print_table(results, tests, arguments.cls)
     print(f"\ntorch {torch_version}; {left_out} tests are left out, which fail on {STOCK}: the test files are those of PyTorch 2.6")
-    print(f"JUnit: {write_junit(results, tests, arguments.cls)}")
+    if not arguments.only:
+        print(f"JUnit: {write_junit(results, tests, arguments.cls)}")
     tally = Counter(outcome for outcome, _ in results.values())
     print(f"{tally['passed']} passed, {tally['failed']} failed, {tally['skipped']} skipped")
     return 0 if results and not tally["failed"] else 1
@@ -228,10 +232,8 @@ def compare(arguments: argparse.Namespace, keep: Path) -> int:
 def main() -> int:
     arguments = parse()
     try:
-        with tempfile.TemporaryDirectory() as name:
-            keep = arguments.keep or Path(name)
-            keep.mkdir(parents=True, exist_ok=True)
-            return compare(arguments, keep.resolve())
+        arguments.keep.mkdir(parents=True, exist_ok=True)
+        return compare(arguments, arguments.keep.resolve())
     except (fetch.FetchError, OSError) as error:
         fail(str(error))
     return 2
