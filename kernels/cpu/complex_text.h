@@ -61,7 +61,7 @@ static ALWAYS_INLINE D(number) D(negated)(rounding r, D(number) x)
 
 #define LOOP_(expression)                                                                                                      \
     do {                                                                                                                       \
-        _Pragma("omp simd") for (size_t i = 0; i < n; i++) out[i] = expression;                                                \
+        SIMD for (size_t i = 0; i < n; i++) out[i] = expression;                                                \
     } while (0)
 
 static void D(negate_all)(rounding r, D(number) *out, const D(number) *x, size_t n)
