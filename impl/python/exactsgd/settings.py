@@ -1,9 +1,12 @@
-"""Which engine a process with PyTorch uses: its contract, its threads, its plain tensors."""
+"""What both classes for PyTorch share: contract, threads, what a step gathers, memory for the library."""
 
 import os
+from typing import Any
 
 import torch
 import torch.utils.dlpack
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, _device_dtype_check_for_fused
 
 from ._core import Engine
 
@@ -11,6 +14,9 @@ PLAIN_TENSORS = (torch.nn.Parameter, torch.Tensor)
 """Types whose tensors are memory and nothing else."""
 
 DEFECTS = ("fix", "reproduce")
+
+OLDER: dict[str, Any] = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
+"""What groups of older versions lack, and get when they are unpickled or loaded."""
 
 _process = os.getpid()
 
@@ -48,3 +54,38 @@ def adopt_sparse(
     new = torch.sparse_coo_tensor(from_dlpack(indices), from_dlpack(values), shape, check_invariants=False,
                                   is_coalesced=coalesced)
     return new.clone() if old is None else old.copy_(new)
+
+
+def lend_tensor(capsule: object) -> torch.Tensor:
+    """A dense tensor over memory of the library's."""
+    return torch.utils.dlpack.from_dlpack(capsule)
+
+
+def gather(optimizer: Optimizer, group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor], list[Tensor | None]]:
+    """Params with a gradient, the gradients, and the momentum buffers, if there are to be any (SGD._init_group)."""
+    params: list[Tensor] = []
+    grads: list[Tensor] = []
+    buffers: list[Tensor | None] = []
+    has_momentum = bool(group["momentum"] != 0)
+    for param in group["params"]:
+        grad = param.grad
+        if grad is None:
+            continue
+        if group["fused"] and getattr(optimizer, "_need_device_dtype_check_for_fused", True):
+            _device_dtype_check_for_fused(param)
+            optimizer._need_device_dtype_check_for_fused = False  # type: ignore[attr-defined]
+        params.append(param)
+        grads.append(grad)
+        if has_momentum:
+            buffers.append(optimizer.state[param].get("momentum_buffer"))
+    return params, grads, buffers
+
+
+def writes_grads(group: dict[str, Any], grad_scale: Tensor | None) -> bool:
+    """Whether a step leaves something in p.grad, as PyTorch does."""
+    weight_decay = group["weight_decay"]
+    if group["foreach"]:
+        return bool(group["nesterov"] and group["momentum"] != 0 and not group["maximize"] and weight_decay == 0)
+    if group["fused"]:
+        return grad_scale is not None
+    return isinstance(weight_decay, Tensor) and weight_decay.requires_grad and not group["maximize"]

@@ -10,26 +10,15 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
-from torch.optim.optimizer import Optimizer, ParamsT, _device_dtype_check_for_fused
+from torch.optim.optimizer import Optimizer, ParamsT
 
 from ._core import Engine, Unsupported
 from .fallback import reason_to_fall_back, step_in_torch
-from .settings import DEFECTS, adopt_sparse, empty_buffer, make_engine, threads_of_torch, threads_to_use
+from .settings import (
+    DEFECTS, OLDER, adopt_sparse, empty_buffer, gather, make_engine, threads_of_torch, threads_to_use, writes_grads,
+)
 
 __all__ = ["SGD"]
-
-_OLDER: dict[str, Any] = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
-"""What groups of older versions lack, and get when they are unpickled or loaded."""
-
-
-def writes_grads(group: dict[str, Any], grad_scale: Tensor | None) -> bool:
-    """Whether a step leaves something in p.grad, as PyTorch does."""
-    weight_decay = group["weight_decay"]
-    if group["foreach"]:
-        return bool(group["nesterov"] and group["momentum"] != 0 and not group["maximize"] and weight_decay == 0)
-    if group["fused"]:
-        return grad_scale is not None
-    return isinstance(weight_decay, Tensor) and weight_decay.requires_grad and not group["maximize"]
 
 
 class SGD(Optimizer):
@@ -103,7 +92,7 @@ class SGD(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            for key, value in _OLDER.items():
+            for key, value in OLDER.items():
                 group.setdefault(key, value)
 
     @overload
@@ -138,27 +127,8 @@ class SGD(Optimizer):
         finally:
             torch.set_grad_enabled(enabled)
 
-    def _gather(self, group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor], list[Tensor | None]]:
-        """Params with a gradient, the gradients, and the momentum buffers, if there are to be any."""
-        params: list[Tensor] = []
-        grads: list[Tensor] = []
-        buffers: list[Tensor | None] = []
-        has_momentum = bool(group["momentum"] != 0)
-        for param in group["params"]:
-            grad = param.grad
-            if grad is None:
-                continue
-            if group["fused"] and getattr(self, "_need_device_dtype_check_for_fused", True):
-                _device_dtype_check_for_fused(param)
-                self._need_device_dtype_check_for_fused = False
-            params.append(param)
-            grads.append(grad)
-            if has_momentum:
-                buffers.append(self.state[param].get("momentum_buffer"))
-        return params, grads, buffers
-
     def _step_group(self, group: dict[str, Any]) -> None:
-        params, grads, buffers = self._gather(group)
+        params, grads, buffers = gather(self, group)
         grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         reason = reason_to_fall_back(params, grads, buffers, group)
         done = 0

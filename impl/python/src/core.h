@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <sgd/hooks.h>
 #include <sgd/sgd.h>
 
 /* ---- errors.c ------------------------------------------------------------------------------------------------------- */
@@ -67,8 +68,73 @@ typedef enum overlap {
  * interleave count. */
 overlap core_overlap(const sgd_item *items, size_t count, bool writes_grads);
 
+/* ---- values.c ------------------------------------------------------------------------------------------------------- */
+
+/* What a value points to while the library reads it. */
+typedef struct value_room {
+    DLTensor tensor;
+    sgd_sparse sparse;
+    PyObject *memory;
+} value_room;
+
+/* The host's functions for what the library made: lend(capsule) -> tensor, and adopt as in core_adopt_coo. */
+typedef struct hosts {
+    PyObject *lend, *adopt;
+} hosts;
+
+extern PyObject *core_contract_plain; /* the plain types of contract optimizers; set once */
+
+/* copy.deepcopy's memo while a state dict is loaded, so that what is one object in it stays one; else NULL. */
+extern PyObject *core_copy_memo;
+
+/* Any object as a value, which borrows from it and from `room`. */
+bool core_value(PyObject *plain, PyObject *object, value_room *room, sgd_value *out);
+bool core_requires_grad(PyObject *tensor, bool squeezes);
+void core_room_clear(value_room *room);
+PyObject *core_object(const hosts *hosts, const sgd_value *value);
+
+/* Whole dicts: adds all keys but `without` (NULL: all), replaces all keys, or makes a new Python dict. */
+bool core_dict_fill(PyObject *plain, PyObject *from, const char *without, sgd_dict *out);
+bool core_dict_replace(PyObject *plain, PyObject *from, sgd_dict *out);
+PyObject *core_dict(const hosts *hosts, const sgd_dict *from);
+
+/* ---- contract.c, contract_state.c, contract_calls.c ------------------------------------------------------------------ */
+
+/* exactsgd._core.Optimizer: an sgd_optimizer whose groups and state Python brings up to date before it asks for anything. */
+typedef struct contract {
+    PyObject_HEAD
+    sgd_optimizer *handle;
+    hosts hosts;
+    PyObject *callables; /* dict: hook's handle -> what it calls */
+} contract;
+
+extern PyType_Spec core_contract_spec;
+PyObject *contract_set_state(contract *self, PyObject *args);
+PyObject *contract_state(contract *self, PyObject *index);
+PyObject *contract_set_other_state(contract *self, PyObject *entries);
+PyObject *contract_other_state(contract *self, PyObject *none);
+PyObject *contract_state_dict(contract *self, PyObject *none);
+PyObject *contract_load_state_dict(contract *self, PyObject *state_dict);
+PyObject *contract_add_hook(contract *self, PyObject *args);
+PyObject *contract_remove_hook(contract *self, PyObject *handle);
+PyObject *contract_step(contract *self, PyObject *args);
+PyObject *core_set_global_hooks(PyObject *module, PyObject *args);
+PyObject *core_refuse(PyObject *module, PyObject *args);
+PyObject *contract_zero_grad(contract *self, PyObject *args);
+
+/* A state dict as Python has it. */
+PyObject *core_state_dict(const hosts *hosts, const sgd_state *state);
+/* Lends a Python object to a state dict as its host's. */
+bool core_set_host(sgd_state *state, PyObject *object, bool readable);
+
+/* The exception that a callback left, or else the library's; always NULL. */
+PyObject *core_raise_either(const sgd_error *error);
+
 /* ---- engine.c -------------------------------------------------------------------------------------------------------- */
 
 extern PyType_Spec core_engine_spec;
+
+/* Puts a contract and a way with defects into a config; ValueError for unknown names. */
+bool core_choose(const char *contract, const char *defects, sgd_config *config);
 
 #endif

@@ -298,39 +298,56 @@ static void as_unsupported(const engine *engine)
     Py_XDECREF(traceback);
 }
 
-static PyObject *engine_step(engine *self, PyObject *args)
+/* Reads the arguments of step() and prepare(), imports everything, and returns how many items the library may take at once; 0
+ * where an exception is set. */
+static size_t begin(call *call, PyObject *args)
 {
     PyObject *params, *grads, *group, *grad_scale, *found_inf;
-    call call = {.engine = self, .config = self->config};
     unsigned torch_threads, threads;
-    if (!PyArg_ParseTuple(args, "OOO!O!IIOOOO:step", &params, &grads, &PyList_Type, &call.buffers, &PyDict_Type, &group,
-                          &torch_threads, &threads, &grad_scale, &found_inf, &call.allocate,
-                          &call.adopt))
-        return NULL;
-    call.config.torch_threads = torch_threads;
-    call.config.threads = threads;
-    call.params = PySequence_Tuple(params);
-    call.grads = call.params ? PySequence_Tuple(grads) : NULL;
-    size_t stride = 0;
-    if (call.grads && check_lengths(&call) && reserve(&call)) {
-        bool imported = core_options(&call.context, group, &call.tensors, &call.options) &&
-                        import_scaling(&call, grad_scale, found_inf) && import_items(&call);
-        if (!imported)
-            as_unsupported(self);
-        stride = imported ? stride_of_items(&call) : 0;
-    }
+    if (!PyArg_ParseTuple(args, "OOO!O!IIOOOO:step", &params, &grads, &PyList_Type, &call->buffers, &PyDict_Type, &group,
+                          &torch_threads, &threads, &grad_scale, &found_inf, &call->allocate, &call->adopt))
+        return 0;
+    call->config.torch_threads = torch_threads;
+    call->config.threads = threads;
+    call->params = PySequence_Tuple(params);
+    call->grads = call->params ? PySequence_Tuple(grads) : NULL;
+    if (!call->grads || !check_lengths(call) || !reserve(call))
+        return 0;
+    if (core_options(&call->context, group, &call->tensors, &call->options) && import_scaling(call, grad_scale, found_inf) &&
+        import_items(call))
+        return stride_of_items(call);
+    as_unsupported(call->engine);
+    return 0;
+}
+
+static PyObject *engine_step(engine *self, PyObject *args)
+{
+    call call = {.engine = self, .config = self->config};
+    size_t stride = begin(&call, args);
     Py_ssize_t done = stride ? run(&call, stride) : -1;
     bool fine = done >= 0 && keep_made(&call);
     clear(&call);
     return fine ? PyLong_FromSsize_t(done) : NULL;
 }
 
+/* All of step() but the step. */
+static PyObject *engine_prepare(engine *self, PyObject *args)
+{
+    call call = {.engine = self, .config = self->config};
+    size_t stride = begin(&call, args);
+    bool fine = stride && stride >= call.count;
+    if (stride && !fine)
+        PyErr_SetString(core_unsupported, "tensors that share memory");
+    PyObject *made = fine ? Py_NewRef(call.made) : NULL;
+    clear(&call);
+    return made;
+}
+
 /* ---- the type ------------------------------------------------------------------------------------------------------------ */
 
-static bool choose_contract(engine *self, const char *contract, const char *defects)
+bool core_choose(const char *contract, const char *defects, sgd_config *config)
 {
-    self->config = sgd_config_default();
-    if (!sgd_contract_parse(contract, &self->config.contract)) {
+    if (!sgd_contract_parse(contract, &config->contract)) {
         PyErr_Format(PyExc_ValueError, "no contract is called %s", contract);
         return false;
     }
@@ -338,7 +355,7 @@ static bool choose_contract(engine *self, const char *contract, const char *defe
         PyErr_Format(PyExc_ValueError, "defects must be \"fix\" or \"reproduce\", not \"%s\"", defects);
         return false;
     }
-    self->config.defects = strcmp(defects, "fix") ? SGD_DEFECTS_REPRODUCE : SGD_DEFECTS_FIX;
+    config->defects = strcmp(defects, "fix") ? SGD_DEFECTS_REPRODUCE : SGD_DEFECTS_FIX;
     return true;
 }
 
@@ -354,8 +371,11 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         return NULL;
     }
     engine *self = (engine *)type->tp_alloc(type, 0);
-    if (!self || !choose_contract(self, contract, defects)) {
-        Py_XDECREF(self);
+    if (!self)
+        return NULL;
+    self->config = sgd_config_default();
+    if (!core_choose(contract, defects, &self->config)) {
+        Py_DECREF(self);
         return NULL;
     }
     sgd_error error;
@@ -380,6 +400,7 @@ static void engine_dealloc(engine *self)
 
 static PyMethodDef engine_methods[] = {
     {"step", (PyCFunction)engine_step, METH_VARARGS, "One step of one param group; see _core.pyi."},
+    {"prepare", (PyCFunction)engine_prepare, METH_VARARGS, "What step() would take; see _core.pyi."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,4 +1,6 @@
 /* errors.c - sgd_status as Python's exceptions. */
+#include <sgd/host.h>
+
 #include "core.h"
 
 PyObject *core_unsupported;
@@ -23,5 +25,28 @@ PyObject *core_exception(sgd_status status)
 PyObject *core_raise(const sgd_error *error)
 {
     PyErr_SetString(core_exception(error->status), error->message);
+    return NULL;
+}
+
+static const char *const refusals[] = {
+#define REFUSAL(id, status, text) #id,
+#include <sgd/refusals.def>
+#undef REFUSAL
+};
+
+/* refuse(name, detail): raises what PyTorch raises for a mistake that only Python can see. */
+PyObject *core_refuse(PyObject *module, PyObject *args)
+{
+    (void)module;
+    const char *name, *detail = NULL, *more = NULL;
+    sgd_error error;
+    if (!PyArg_ParseTuple(args, "s|zz:refuse", &name, &detail, &more))
+        return NULL;
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++)
+        if (!strcmp(refusals[i], name)) {
+            sgd_refuse((sgd_refusal)i, detail, more, &error);
+            return core_raise(&error);
+        }
+    PyErr_Format(PyExc_KeyError, "%s", name);
     return NULL;
 }

@@ -38,12 +38,8 @@ static bool read_tensor(import_context *context, PyObject *value, bool squeezes,
     }
     if (!core_import(context, value, false, tensor))
         return false;
-    PyObject *asked = squeezes && tensor->ndim ? PyObject_CallMethod(value, "squeeze", NULL) : Py_NewRef(value);
-    PyObject *requires_grad = asked ? PyObject_GetAttrString(asked, "requires_grad") : NULL;
-    *out = (sgd_tensor_option){tensor, requires_grad == Py_True};
-    Py_XDECREF(asked);
-    Py_XDECREF(requires_grad);
-    return requires_grad;
+    *out = (sgd_tensor_option){tensor, core_requires_grad(value, squeezes && tensor->ndim)};
+    return !PyErr_Occurred();
 }
 
 static bool read_value(import_context *context, PyObject *group, const char *key, double *number, DLTensor *room,

@@ -51,6 +51,8 @@ def check_value(ours: Any, theirs: Any, what: str, open_nans: bool = False) -> N
     if isinstance(ours, torch.Tensor):
         check_tensor(ours, theirs, what, open_nans)
     elif isinstance(ours, dict):
+        if what.endswith("['state']"):  # C has the params' first, in their order
+            ours, theirs = ({key: state[key] for key in sorted(state, key=str)} for state in (ours, theirs))
         assert list(ours) == list(theirs), f"{what}: keys {list(ours)}, torch has {list(theirs)}"
         for key in ours:
             check_value(ours[key], theirs[key], f"{what}[{key!r}]", open_nans)

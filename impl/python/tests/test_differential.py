@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from twin import Twin
 
-from exactsgd import SGD
+from exactsgd import SGD, contract
 
 EXAMPLES = int(os.environ.get("EXACTSGD_EXAMPLES", "2000"))
 
@@ -23,6 +23,10 @@ HOOKS = ("step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_sta
 
 def drop_in(*arguments: Any, **keywords: Any) -> torch.optim.Optimizer:
     return SGD(*arguments, **keywords, defects="reproduce")
+
+
+def all_in_c(*arguments: Any, **keywords: Any) -> torch.optim.Optimizer:
+    return contract.SGD(*arguments, **keywords, defects="reproduce")
 
 
 class Beside(RuleBasedStateMachine):
@@ -95,11 +99,17 @@ class Beside(RuleBasedStateMachine):
             self.twin.check()
 
 
+class ContractBeside(Beside):
+    """The same for the class whose groups, hooks and state are C's too."""
+
+    make = staticmethod(all_in_c)
+
+
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-@pytest.mark.parametrize("machine", [Beside])
-def test_use_that_differs_from_torch(machine: type[Beside]) -> None:
+@pytest.mark.parametrize("machine, share", [(Beside, 1), (ContractBeside, 4)])
+def test_use_that_differs_from_torch(machine: type[Beside], share: int) -> None:
     torch.set_num_threads(1)
     run_state_machine_as_test(machine, settings=settings(
-        max_examples=EXAMPLES, stateful_step_count=12, deadline=None, database=None, print_blob=True,
+        max_examples=max(1, EXAMPLES // share), stateful_step_count=12, deadline=None, database=None, print_blob=True,
         suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink],
     ))

@@ -194,7 +194,7 @@ class Twin:
         theirs, ours = self.sides
         check_optimizers(ours.optimizer, theirs.optimizer, self.plan.open_nans)
         check_value(ours.log, theirs.log, "log", self.plan.open_nans)
-        assert repr(ours.optimizer) == repr(theirs.optimizer)
+        assert repr(ours.optimizer) == repr(theirs.optimizer), f"{ours.optimizer}\ntorch: {theirs.optimizer}"
 
     def versions(self) -> list[list[int]]:
         """Autograd's counters of params and gradients, which tell whether they were written."""
@@ -305,7 +305,7 @@ class Twin:
                     group.pop("nesterov", None), group.pop("fused", None)
                     if self.plan.path == "fused":
                         group["fused"] = True
-            if generator.random() < 0.2:
+            if generator.random() < 0.2 and not (self.plan.special and torch.bfloat16 in self.plan.dtypes):  # how NaNs are cast
                 saved["state"] = {key: {name: value.double() if isinstance(value, torch.Tensor) and value.is_floating_point()
                                         else value for name, value in entry.items()} for key, entry in saved["state"].items()}
             side.optimizer.load_state_dict(saved)
