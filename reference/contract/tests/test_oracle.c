@@ -187,6 +187,52 @@ static void fused_with_a_buffer_missing_raises_and_changes_nothing(void **state)
     sgd_oracle_destroy(oracle);
 }
 
+/* ---- layouts and scaling --------------------------------------------------------------------------------------------- */
+
+static void fused_does_not_leave_the_memory_of_an_expanded_gradient(void **state)
+{
+    (void)state;
+    float param[4] = {1, 2, 3, 4}, grad[1] = {2}, buffer[4] = {0};
+    sgd_oracle *oracle = sgd_oracle_create(sgd_rulebook_torch(), NULL, 0);
+    sgd_oracle_options options = {
+        .path = SGD_FUSED, .defects = SGD_DEFECTS_REPRODUCE, .torch_threads = 1, .lr = 1, .momentum = 0.5};
+    sgd_oracle_layout layout = {.ndim = 2, .shape = {2, 2}, .param_strides = {1, 2}, .grad_strides = {0, 0}};
+    sgd_oracle_tensor tensor = {
+        .dtype = SGD_F32, .numel = 4, .param = param, .grad = grad, .buffer = buffer, .layout = &layout};
+    assert_string_equal(sgd_oracle_storage_defect(oracle, &options, &tensor), "fused-ignores-strides");
+    assert_false(sgd_oracle_step(oracle, &options, &tensor, 1));
+    assert_true(param[0] == 1 && !tensor.has_buffer);
+    options.defects = SGD_DEFECTS_FIX;
+    assert_true(sgd_oracle_step(oracle, &options, &tensor, 1));
+    for (int i = 0; i < 4; i++)
+        assert_true(param[i] == (float)i - 1 && buffer[i] == 2);
+    assert_true(tensor.has_buffer && layout.buffer_strides[0] == 2 && layout.buffer_strides[1] == 1);
+    sgd_oracle_destroy(oracle);
+}
+
+static void a_found_infinity_leaves_everything_as_it_was(void **state)
+{
+    (void)state;
+    float param[1] = {1}, grad[1] = {8}, buffer[1] = {0};
+    sgd_oracle *oracle = sgd_oracle_create(sgd_rulebook_torch(), NULL, 0);
+    sgd_oracle_options options = {.path = SGD_FUSED,
+                                  .torch_threads = 1,
+                                  .lr = 1,
+                                  .momentum = 0.5,
+                                  .has_grad_scale = true,
+                                  .grad_scale = 4,
+                                  .found_inf = true};
+    sgd_oracle_tensor tensor = {.dtype = SGD_F32, .numel = 1, .param = param, .grad = grad, .buffer = buffer};
+    assert_true(sgd_oracle_step(oracle, &options, &tensor, 1));
+    assert_true(param[0] == 1 && grad[0] == 8 && !tensor.has_buffer);
+    options.found_inf = false;
+    assert_true(sgd_oracle_step(oracle, &options, &tensor, 1));
+    assert_true(param[0] == -1 && grad[0] == 2 && buffer[0] == 2);
+    options.path = SGD_FOREACH; /* an AssertionError there */
+    assert_false(sgd_oracle_step(oracle, &options, &tensor, 1));
+    sgd_oracle_destroy(oracle);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +244,8 @@ int main(void)
         cmocka_unit_test(elements_that_read_beyond_the_buffer_are_undefined),
         cmocka_unit_test(elements_that_race_with_the_next_thread_are_undefined),
         cmocka_unit_test(fused_with_a_buffer_missing_raises_and_changes_nothing),
+        cmocka_unit_test(fused_does_not_leave_the_memory_of_an_expanded_gradient),
+        cmocka_unit_test(a_found_infinity_leaves_everything_as_it_was),
     };
     return cmocka_run_group_tests_name("oracle", tests, NULL, NULL);
 }

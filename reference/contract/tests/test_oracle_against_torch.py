@@ -15,7 +15,7 @@ if not torch.__version__.startswith("2.13.0"):
 import liboracle  # noqa: E402
 from liboracle import BASE, CONTRACT, DTYPES, PATHS, REPRODUCE, Options, State  # noqa: E402
 
-CASES = int(os.environ.get("SGD_ORACLE_CASES", "300"))  # of each test
+CASES = int(os.environ.get("SGD_ORACLE_CASES", "250"))  # of each test
 INTEGER = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 SHAPES = [(), (0,), (1,), (3,), (7,), (13,), (16,), (23,), (24,), (33,), (56,), (70,), (5, 7), (8, 9), (3, 40), (33, 5), (1, 37), (37, 1),
           (2, 1, 19), (4, 3, 5), (2, 3, 4, 5), (3, 4, 6, 2), (2, 8, 1, 1), (1, 5, 7, 3), (2, 3, 2, 3, 2), (0, 4), (6, 70)]
