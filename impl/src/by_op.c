@@ -139,17 +139,29 @@ static void demote(sgd_contract contract, sgd_dtype from, const void *in, sgd_dt
     }
 }
 
-/* addcmul_ of a parameter without dimensions in the wider dtype of the option. */
-static sgd_status run_promoted(const walk *walk, const step_item *item, double scalar, double value, const operands *of)
+/* The dtype that an operation on a parameter without dimensions takes from its option. */
+static sgd_dtype promoted_dtype(const walk *walk, const step_item *item, operation operation, double value)
 {
     const step_group *group = walk->group;
     sgd_dtype dtype = item->param.dtype;
-    sgd_dtype wide = number_promote(dtype, value < 0 ? group->lr_type : group->weight_decay_type);
+    if (operation == SCALE)
+        return group->momentum_is_tensor ? number_promote(dtype, group->momentum_type) : dtype;
+    if (operation == ADDCMUL)
+        return number_promote(dtype, value < 0 ? group->lr_type : group->weight_decay_type);
+    return dtype;
+}
+
+/* addcmul_ and mul_ of a parameter without dimensions in the wider dtype of the option. */
+static sgd_status run_promoted(const walk *walk, const step_item *item, sgd_dtype wide, operation operation, double scalar,
+                               double value, const operands *of)
+{
+    sgd_dtype dtype = item->param.dtype;
     _Alignas(16) unsigned char out[16], x[16], y[16];
     promote(dtype, of->x.data, wide, x);
-    promote(dtype, of->y.data, wide, y);
-    sgd_operand operand = {.dtype = wide, .numel = 1, .out = out, .x = x, .y = y};
-    sgd_status status = call(walk, ADDCMUL, scalar, value, 1, &operand);
+    if (of->y.data)
+        promote(dtype, of->y.data, wide, y);
+    sgd_operand operand = {.dtype = wide, .numel = 1, .out = out, .x = x, .y = of->y.data ? y : NULL};
+    sgd_status status = call(walk, operation, scalar, value, 1, &operand);
     if (!status)
         demote(walk->arithmetic->contract, wide, out, dtype, of->out.data);
     return status;
@@ -218,8 +230,9 @@ static sgd_status run(walk *walk, size_t begin, size_t end, operation operation,
         const step_item *item = tensor->item;
         int64_t room[LAYOUT_OPERANDS][LAYOUT_DIMS];
         operands of = choose(walk, tensor, room);
-        if (item->promotes && operation == ADDCMUL)
-            status = run_promoted(walk, item, scalar, value, &of);
+        sgd_dtype wide = item->promotes ? promoted_dtype(walk, item, operation, value) : item->param.dtype;
+        if (wide != item->param.dtype)
+            status = run_promoted(walk, item, wide, operation, scalar, value, &of);
         else if (item->flat)
             walk->operands[flat++] = (sgd_operand){.dtype = item->param.dtype, .numel = item->param.numel, .out = of.out.data,
                                                    .x = of.x.data, .y = of.y.data};

@@ -71,7 +71,7 @@ typedef struct step_item {
     bool first;      /* no buffer yet */
     bool flat;       /* param, gradient and buffer fill their memory in one common order */
     bool write_grad; /* PyTorch writes p.grad */
-    bool promotes;   /* without dimensions, beside an option of a wider dtype: addcmul_ computes in that */
+    bool promotes;   /* without dimensions, beside an option of a wider dtype: addcmul_ and mul_ compute in that */
 } step_item;
 
 /* A param group, checked and ready to run. */
@@ -80,7 +80,8 @@ typedef struct step_group {
     size_t number; /* of the group, for messages */
     sgd_path path;
     sgd_hyper hyper;
-    DLDataType lr_type, weight_decay_type; /* of their tensors, where hyper says addcmul */
+    /* Dtypes of tensors that promote a parameter without dimensions: where hyper says addcmul, and momentum's in mul_. */
+    DLDataType lr_type, weight_decay_type, momentum_type;
     bool momentum_is_tensor; /* foreach then multiplies by it unrounded, as the for-loop does */
     bool skip;               /* found_inf */
     float grad_scale;        /* hyper.grad_scale points here once the group runs */

@@ -87,7 +87,8 @@ static sgd_status prepare_dense(const step_group *group, size_t index, step_item
     }
     item->promotes = item->param.ndim == 0 &&
                      ((group->hyper.lr_addcmul && promotes(item->param.dtype, group->lr_type)) ||
-                      (group->hyper.weight_decay_addcmul && promotes(item->param.dtype, group->weight_decay_type)));
+                      (group->hyper.weight_decay_addcmul && promotes(item->param.dtype, group->weight_decay_type)) ||
+                      (group->momentum_is_tensor && promotes(item->param.dtype, group->momentum_type)));
     if (!status)
         item->flat = is_flat(item);
     return status;
@@ -320,6 +321,8 @@ sgd_status step_prepare(const sgd_config *config, const sgd_options *options, sg
         status = options_resolve(options, group.path, &group.hyper, error);
     if (!status && group.hyper.lr_addcmul)
         group.lr_type = options->lr_tensor.tensor->dtype;
+    if (!status && group.momentum_is_tensor)
+        group.momentum_type = options->momentum_tensor.tensor->dtype;
     if (!status && group.hyper.weight_decay_addcmul)
         group.weight_decay_type = options->weight_decay_tensor.tensor->dtype;
     for (size_t i = 0; i < count && !status; i++) {

@@ -192,7 +192,8 @@ class Case:
         eager = self.path == "forloop"
         return {
             "lr": self.number(rng.choice([0.0, 1e-3, 0.1, 0.3, 3.14159]), 0.35, True),
-            "momentum": self.number(rng.choice([0.9, 0.5, 0.99] if nesterov else [0, 0, 0.9, 0.5, 1e-9]), 0.15, False),
+            "momentum": self.number(rng.choice([0.9, 0.5, 0.99] if nesterov else [0, 0, 0.9, 0.5, 1e-9]),
+                                    0.15 if all(param.dim() for param in self.params) else 0.5, False),
             "dampening": 0 if nesterov else rng.choice([0, 0, 0.1, 0.9, 0.058]),
             "weight_decay": self.number(rng.choice([0, 0, 1e-2, 0.1, 1e-9]), 0.25, eager),
             "nesterov": nesterov, "maximize": rng.random() < 0.3, "differentiable": False,

@@ -116,23 +116,11 @@ static bool import_item(call *call, size_t index)
            (!PyList_GET_SIZE(call->buffers) || import_buffer(call, index, &room[2]));
 }
 
-/* buf.mul_(momentum) of two tensors without dimensions promotes to the wider dtype, which the library does not. */
-static bool momentum_promotes(const call *call, const DLTensor *param)
-{
-    return call->options.momentum_tensor.tensor && param->ndim == 0 && call->tensors.momentum.dtype.bits == 64 &&
-           param->dtype.bits < (param->dtype.code == kDLComplex ? 128 : 64);
-}
-
 static bool import_items(call *call)
 {
-    for (size_t i = 0; i < call->count; i++) {
+    for (size_t i = 0; i < call->count; i++)
         if (!import_item(call, i))
             return false;
-        if (momentum_promotes(call, call->items[i].param)) {
-            PyErr_SetString(core_unsupported, "a momentum tensor of double precision beside a parameter without dimensions");
-            return false;
-        }
-    }
     return true;
 }
 
