@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sparse_case.h"
 #include "suite.h"
 
 /* What the arrays of a case can be. */
@@ -19,6 +20,15 @@ static void add_failure(conform_case_result *result, const conform_subject *subj
 
 /* ---- the oracle ---------------------------------------------------------------------------------------------------- */
 
+static void add_oracle(conform_case_result *result, const judgement *verdict)
+{
+    result->oracle = verdict->verdict;
+    result->masked_chance = verdict->masked_chance;
+    result->masked_open_nan = verdict->masked_open_nan;
+    if (verdict->verdict == CONFORM_DIFFERENT)
+        add_failure(result, NULL, CONFORM_TORCH, &verdict->first);
+}
+
 static void judge_oracle(const case_data *data, const answers *known, conform_case_result *result)
 {
     judgement verdict = {.verdict = CONFORM_EQUAL};
@@ -30,11 +40,7 @@ static void judge_oracle(const case_data *data, const answers *known, conform_ca
                 judge_array(&verdict, &what, &known->torch, step, t, (case_array)array,
                             (actual_array){oracle->exists ? oracle->elements : NULL, oracle->strides});
             }
-    result->oracle = verdict.verdict;
-    result->masked_chance = verdict.masked_chance;
-    result->masked_open_nan = verdict.masked_open_nan;
-    if (verdict.verdict == CONFORM_DIFFERENT)
-        add_failure(result, NULL, CONFORM_TORCH, &verdict.first);
+    add_oracle(result, &verdict);
 }
 
 static bool open_answers(answers *known, case_data *data)
@@ -144,6 +150,23 @@ static void add_verdicts(conform_case_result *result, const case_data *data, con
     result->match[subject->defects] = (conform_match)(result->match[subject->defects] & match);
 }
 
+/* The oracle's verdict, and what the subjects' need; false where memory ran out, or torch raises an error. */
+static bool judge_first(case_data *data, bool sparse, answers *known, conform_case_result *result)
+{
+    judgement verdict;
+    if (sparse ? !sparse_case_judge_oracle(data, &verdict) : !open_answers(known, data))
+        return false;
+    for (size_t i = 0; i < CASE_DEFECTS; i++)
+        result->defects[i] = data->defects[i];
+    if (sparse) {
+        add_oracle(result, &verdict);
+        return true;
+    }
+    judge_oracle(data, known, result);
+    expectation_resolve(&known->torch, data, &known->reproduced);
+    return true;
+}
+
 bool conform_run_case(const conform_suite *suite, size_t number, const conform_subject *subjects, size_t count,
                       conform_case_result *out)
 {
@@ -155,20 +178,19 @@ bool conform_run_case(const conform_suite *suite, size_t number, const conform_s
     }
     case_data data;
     answers known = {0};
+    bool sparse = sparse_case_is(chosen.file, chosen.file->cases.problem[chosen.row]);
     result.failures = calloc(count + 1, sizeof *result.failures);
     bool done = case_open(&data, chosen.file, chosen.row, suite->oracle, suite->ledger) && result.failures &&
-                open_answers(&known, &data);
-    if (done) {
-        for (size_t i = 0; i < CASE_DEFECTS; i++)
-            result.defects[i] = data.defects[i];
-        judge_oracle(&data, &known, &result);
-        expectation_resolve(&known.torch, &data, &known.reproduced);
-        for (size_t i = 0; i < count; i++)
-            if (!is_repeat(&data, subjects, i)) {
-                verdicts got = judge_subject(&data, &known, &subjects[i]);
-                add_verdicts(&result, &data, &subjects[i], &got);
-            }
-    }
+                judge_first(&data, sparse, &known, &result);
+    for (size_t i = 0; i < count && done; i++)
+        if (!is_repeat(&data, subjects, i)) {
+            verdicts got = {.torch = {.verdict = CONFORM_EQUAL}};
+            if (sparse)
+                got.torch = sparse_case_judge_subject(&data, &subjects[i]);
+            else
+                got = judge_subject(&data, &known, &subjects[i]);
+            add_verdicts(&result, &data, &subjects[i], &got);
+        }
     close_answers(&known);
     case_close(&data);
     if (!done || !result.failure_count) {

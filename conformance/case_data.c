@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "generate.h"
+#include "sparse_case.h"
 
 #define ALIGNMENT 64
 #define MARGIN 0xA5
@@ -177,16 +178,6 @@ static void open_rules(case_data *data, const ledger *ledger)
     }
 }
 
-static bool has_sparse(const vectors *v, size_t problem)
-{
-    size_t begin = vectors_tensor_begin(v, problem), count = vectors_tensor_count(v, problem);
-    for (size_t t = begin; t < begin + count; t++)
-        for (size_t s = 0; s < v->problem.steps[problem]; s++)
-            if (v->grad.sparse[v->tensor.grad_begin[t] + s] != VECTORS_NONE)
-                return true;
-    return false;
-}
-
 const char *case_unjudged(const vectors *file, size_t row)
 {
     if (vectors_contract(file, row) == SGD_CONTRACT_COUNT)
@@ -197,7 +188,7 @@ const char *case_unjudged(const vectors *file, size_t row)
         if (layout != VECTORS_NONE && file->layout.ndim[layout] > SGD_ORACLE_DIMS)
             return "the oracle does not take so many dimensions";
     }
-    return has_sparse(file, problem) ? "the oracle does not take sparse gradients" : NULL;
+    return sparse_case_is(file, problem) ? sparse_case_unjudged(file, row) : NULL;
 }
 
 bool case_open(case_data *data, const vectors *file, size_t row, const sgd_oracle *oracle, const ledger *ledger)

@@ -17,6 +17,7 @@ typedef enum difference_kind {
     DIFFERENCE_MISSING,    /* an array that should exist does not                                    */
     DIFFERENCE_UNEXPECTED, /* an array exists that should not                                        */
     DIFFERENCE_LAYOUT,     /* a momentum buffer lies in memory otherwise                             */
+    DIFFERENCE_ENTRIES,    /* a sparse tensor has other entries, or another flag                     */
     DIFFERENCE_OVERRUN,    /* memory behind the array, or between its elements, was written          */
     DIFFERENCE_STATUS      /* the implementation answered with an error                              */
 } difference_kind;

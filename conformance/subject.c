@@ -49,7 +49,7 @@ static void bring_gradients(subject_run *run, size_t step)
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
-static sgd_config config_of(const case_data *data, const conform_subject *subject)
+sgd_config subject_config(const case_data *data, const conform_subject *subject)
 {
     sgd_config config = sgd_config_default();
     config.contract = data->contract;
@@ -103,7 +103,7 @@ sgd_status subject_open(subject_run *run, const case_data *data, const conform_s
 {
     *run = (subject_run){.data = data,
                          .subject = subject,
-                         .config = config_of(data, subject),
+                         .config = subject_config(data, subject),
                          .params = case_plane(data),
                          .grads = case_plane(data),
                          .buffers = case_plane(data),

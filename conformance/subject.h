@@ -46,6 +46,9 @@ typedef struct subject_run {
     const case_layout *grad_layouts;                   /* [tensors] of the latest step */
 } subject_run;
 
+/* The library's configuration in a case. */
+sgd_config subject_config(const case_data *data, const conform_subject *subject);
+
 /* Close it in either case.  Errors are the library's, SGD_ERROR_MEMORY is also the suite's own. */
 sgd_status subject_open(subject_run *run, const case_data *data, const conform_subject *subject, sgd_error *error);
 void subject_close(subject_run *run);

@@ -10,7 +10,7 @@ const char *difference_name(difference_kind kind)
     static const char *const names[] = {
         [DIFFERENCE_BITS] = "bits",             [DIFFERENCE_HASH] = "hash",       [DIFFERENCE_MISSING] = "missing",
         [DIFFERENCE_UNEXPECTED] = "unexpected", [DIFFERENCE_OVERRUN] = "overrun", [DIFFERENCE_STATUS] = "status",
-        [DIFFERENCE_LAYOUT] = "layout"};
+        [DIFFERENCE_LAYOUT] = "layout",         [DIFFERENCE_ENTRIES] = "entries"};
     return names[kind];
 }
 
@@ -74,6 +74,7 @@ static void print_difference(const difference *what, const char *indent, FILE *o
         break;
     case DIFFERENCE_MISSING: fprintf(out, "does not exist, but should\n"); break;
     case DIFFERENCE_UNEXPECTED: fprintf(out, "exists, but should not\n"); break;
+    case DIFFERENCE_ENTRIES: fprintf(out, "its entries differ\n%s  %s\n", indent, what->message); break;
     case DIFFERENCE_LAYOUT: fprintf(out, "its strides differ\n%s  %s\n", indent, what->message); break;
     case DIFFERENCE_OVERRUN: fprintf(out, "memory behind or between its elements was written\n"); break;
     case DIFFERENCE_STATUS: fprintf(out, "the step failed\n%s  %s\n", indent, what->message); break;

@@ -188,7 +188,7 @@ static json_t *failure_json(const report *from, size_t number, const conform_fai
     }
     if (what->kind == DIFFERENCE_BITS)
         add_values(object, what);
-    if (what->kind == DIFFERENCE_STATUS || what->kind == DIFFERENCE_LAYOUT)
+    if (what->kind == DIFFERENCE_STATUS || what->kind == DIFFERENCE_LAYOUT || what->kind == DIFFERENCE_ENTRIES)
         json_object_set_new(object, "message", json_string(what->message));
     return object;
 }

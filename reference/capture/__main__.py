@@ -11,7 +11,7 @@ from . import TORCH_RELEASE
 from .errors import CaptureError
 
 DTYPE_NAMES = ("f64", "f32", "f16", "bf16", "c64", "c128")
-FEATURE_NAMES = ("plain", "complex", "tensor-lr", "layout", "amp", "none", "mixed")
+FEATURE_NAMES = ("plain", "complex", "tensor-lr", "layout", "amp", "none", "mixed", "sparse")
 
 
 class Parser(argparse.ArgumentParser):

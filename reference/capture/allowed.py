@@ -36,7 +36,8 @@ def fused_can_run(problem: Problem, threads: int) -> bool:
     """False where PyTorch raises, where it reads or writes beside a tensor's elements, and where it would leave a hashed output or a whole
     buffer to chance."""
     decays = [group.scalar("weight_decay") for group in problem.groups]
-    return not (any(tensor.dtype.parts > 1 for tensor in problem.tensors)
+    return not (problem.has_sparse
+                or any(tensor.dtype.parts > 1 for tensor in problem.tensors)
                 or any(decay and decay.requires_grad for decay in decays)
                 or any(_mixes_buffers(group, problem.steps) for group in problem.groups)
                 or not all(map(_fills_its_storage, problem.tensors))

@@ -14,14 +14,15 @@ import numpy as np
 
 from .arrays import Hashed
 from .errors import CaptureError
-from .model import Layout, Problem
+from .model import Layout, Problem, Sparse
 from .plan import Run
 
 Planned = list[tuple[Problem, list[Run]]]
-Outcome = list[list[tuple[np.ndarray | Hashed, np.ndarray | Hashed | None, np.ndarray | Hashed | None, Layout | None]]]
+Array = np.ndarray | Hashed | Sparse
+Outcome = list[list[tuple[np.ndarray | Hashed, Array | None, Array | None, Layout | None]]]
 """Of one run: for each step, for each tensor, its param, buffer and grad, and the buffer's layout.
 
-Arrays are bits in row-major order, or a hash, or None: there is none.  A layout of None is one-dimensional and contiguous.
+Arrays are bits in row-major order, or a hash, or a sparse tensor, or None: there is none.  A layout of None is one-dimensional and contiguous.
 """
 
 

@@ -57,7 +57,9 @@ DTYPES = (F64, F32, F16, BF16)
 """The real ones."""
 COMPLEX = (C64, C128)
 BY_NAME = {dtype.name: dtype for dtype in DTYPES + COMPLEX}
-BY_CODE = {dtype.code: dtype for dtype in DTYPES + COMPLEX}
+I64 = Dtype("i64", 16, 64, 0)
+"""Indices of sparse tensors: as wide as said, no number format."""
+BY_CODE = {dtype.code: dtype for dtype in (*DTYPES, *COMPLEX, I64)}
 
 
 def round_to(dtype: Dtype, value: float) -> float:

@@ -60,6 +60,24 @@ def contiguous(*shape: int) -> Layout:
     return Layout(tuple(shape), tuple(reversed(strides)))
 
 
+@dataclass(frozen=True, eq=False)
+class Sparse:
+    """A COO tensor: `indices` int64 of shape (sparse_dim, nnz), `values` bits in row-major order, the flag of is_coalesced()."""
+
+    shape: tuple[int, ...]
+    indices: np.ndarray
+    values: np.ndarray
+    coalesced: bool
+
+    @property
+    def sparse_dim(self) -> int:
+        return self.indices.shape[0]
+
+    @property
+    def nnz(self) -> int:
+        return self.indices.shape[1]
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A parameter and its gradient in every step (None: `p.grad` is None).
@@ -71,7 +89,7 @@ class Tensor:
     dtype: Dtype
     numel: int
     param: Values
-    grads: tuple[Values | None, ...]
+    grads: tuple[Values | Sparse | None, ...]
     layout: Layout | None = None
     grad_layouts: tuple[Layout | None, ...] = ()
 
@@ -138,6 +156,10 @@ class Problem:
     groups: tuple[Group, ...]
     feature: str = "plain"
     scaling: tuple[Scaling, ...] = ()
+
+    @property
+    def has_sparse(self) -> bool:
+        return any(isinstance(grad, Sparse) for tensor in self.tensors for grad in tensor.grads)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from .arrays import Generated, Hashed
 from .children import Outcome
 from .dtypes import BY_CODE
 from .hyper import Hyper
-from .model import FEATURES, FLAGS, SCALARS, Group, Layout, Problem, Scalar, Scaling, Tensor
+from .model import FEATURES, FLAGS, SCALARS, Group, Layout, Problem, Scalar, Scaling, Sparse, Tensor
 from .plan import CAPABILITY_CODES, PATHS, Run
 from .schema import ADDED, COLUMNS, FIRST, GENERATED, HASHED, NEW, NONE, SCHEMA, SCHEMA_VERSION
 
@@ -82,6 +82,14 @@ class _Reader:
         dtype = BY_CODE[found["dtype"]]
         return self.bits[dtype.width][found["where"] : found["where"] + found["numel"] * dtype.parts]
 
+    def either(self, array: int, sparse: int) -> np.ndarray | Generated | Hashed | Sparse | None:
+        """What two columns say, of which one at most names a row."""
+        if sparse == NONE:
+            return self.array(array)
+        found = self.row("sparse", sparse)
+        indices = self.array(found["indices"]).view("<i8").reshape(found["sparse_dim"], found["nnz"])
+        return Sparse(self.layout(found["layout"]).shape, indices, self.array(found["values"]), bool(found["coalesced"]))
+
     def layout(self, row: int) -> Layout | None:
         if row == NONE:
             return None
@@ -93,7 +101,7 @@ class _Reader:
         found = self.row("tensor", row)
         rows = [self.row("grad", grad) for grad in range(found["grad_begin"], found["grad_begin"] + steps)]
         layouts = tuple(self.layout(grad["layout"]) for grad in rows)
-        return Tensor(BY_CODE[found["dtype"]], found["numel"], self.array(found["param"]), tuple(self.array(grad["array"]) for grad in rows),
+        return Tensor(BY_CODE[found["dtype"]], found["numel"], self.array(found["param"]), tuple(self.either(grad["array"], grad["sparse"]) for grad in rows),
                       self.layout(found["layout"]), layouts if any(layouts) else ())
 
     def hyper(self, found: dict[str, int | float]) -> Hyper:
@@ -133,4 +141,5 @@ class _Reader:
 
     def outcome(self, row: int) -> tuple:
         found = self.row("outcome", row)
-        return *(self.array(found[name]) for name in ("param", "buffer", "grad")), self.layout(found["buffer_layout"])
+        others = (self.either(found[name], found[f"{name}_sparse"]) for name in ("buffer", "grad"))
+        return self.array(found["param"]), *others, self.layout(found["buffer_layout"])

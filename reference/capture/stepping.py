@@ -8,7 +8,7 @@ import torch
 
 from .arrays import Generated, as_bits
 from .dtypes import Dtype
-from .model import SCALARS, Group, Layout, Problem, contiguous
+from .model import SCALARS, Group, Layout, Problem, Sparse, contiguous
 
 FLOATS = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "c64": torch.complex64,
           "c128": torch.complex128}
@@ -19,9 +19,9 @@ FLAGS_OF_PATH = {
     "fused": {"foreach": False, "fused": True},
 }
 
-TensorState = tuple[np.ndarray, np.ndarray | None, np.ndarray | None, Layout | None]
+TensorState = tuple[np.ndarray, np.ndarray | Sparse | None, np.ndarray | Sparse | None, Layout | None]
 """Bits of the parameter, of the momentum buffer (None: the state has none) and of `p.grad` (None: it is None), in row-major order,
-and the buffer's layout (None: one-dimensional and contiguous, or no buffer)."""
+or sparse tensors, and the buffer's layout (None: one-dimensional and contiguous, or no buffer)."""
 
 
 def steps_of(problem: Problem, path: str) -> Iterator[list[TensorState]]:
@@ -36,7 +36,9 @@ def steps_of(problem: Problem, path: str) -> Iterator[list[TensorState]]:
             _set_options(options, group, step)
         for param, tensor in zip(params, tensors, strict=True):
             grad = tensor.grads[step]
-            param.grad = None if grad is None else to_torch(tensor.dtype, grad, tensor.grad_layout(step))
+            sparse = isinstance(grad, Sparse)
+            made = to_coo(tensor.dtype, grad) if sparse else None if grad is None else to_torch(tensor.dtype, grad, tensor.grad_layout(step))
+            param.grad = made
         _set_scaling(optimizer, problem, step)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a tensor that requires grad becomes a number
@@ -71,7 +73,7 @@ def _set_scaling(optimizer: torch.optim.SGD, problem: Problem, step: int) -> Non
 
 
 def _state(dtype: Dtype, param: torch.Tensor, buffer: torch.Tensor | None) -> TensorState:
-    layout = None if buffer is None else layout_of(buffer)
+    layout = None if buffer is None or buffer.is_sparse else layout_of(buffer)
     return from_torch(dtype, param), _bits_or_none(dtype, buffer), _bits_or_none(dtype, param.grad), layout
 
 
@@ -93,13 +95,30 @@ def from_torch(dtype: Dtype, tensor: torch.Tensor) -> np.ndarray:
     return parts.view(INTEGERS[dtype.width][0]).numpy().reshape(-1).view(dtype.uint).copy()
 
 
+def to_coo(dtype: Dtype, sparse: Sparse) -> torch.Tensor:
+    """In memory of torch's own, which foreach may resize where it adds to p.grad."""
+    values = to_torch(dtype, sparse.values, contiguous(sparse.nnz, *sparse.shape[sparse.sparse_dim :])).clone()
+    return torch.sparse_coo_tensor(torch.from_numpy(sparse.indices).clone(), values, sparse.shape, is_coalesced=sparse.coalesced,
+                                   check_invariants=False)
+
+
+def from_coo(dtype: Dtype, tensor: torch.Tensor) -> Sparse:
+    """A copy; its values are contiguous, as all that follow from contiguous ones."""
+    values = tensor._values()
+    if not values.is_contiguous():
+        raise ValueError("values of a sparse tensor are not contiguous")
+    return Sparse(tuple(tensor.shape), tensor._indices().numpy().copy(), from_torch(dtype, values), tensor.is_coalesced())
+
+
 def layout_of(tensor: torch.Tensor) -> Layout | None:
     layout = Layout(tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset())
     return None if layout == contiguous(tensor.numel()) else layout
 
 
-def _bits_or_none(dtype: Dtype, tensor: torch.Tensor | None) -> np.ndarray | None:
-    return None if tensor is None else from_torch(dtype, tensor)
+def _bits_or_none(dtype: Dtype, tensor: torch.Tensor | None) -> np.ndarray | Sparse | None:
+    if tensor is None:
+        return None
+    return from_coo(dtype, tensor) if tensor.is_sparse else from_torch(dtype, tensor)
 
 
 def prepare(threads: int) -> None:

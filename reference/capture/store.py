@@ -7,8 +7,8 @@ import numpy as np
 
 from .arrays import STORED_LIMIT, Generated, Hashed, hash_bits
 from .children import Outcome
-from .dtypes import Dtype
-from .model import FEATURES, SCALARS, Group, Layout, Problem, Tensor
+from .dtypes import I64, Dtype
+from .model import FEATURES, SCALARS, Group, Layout, Problem, Sparse, Tensor, contiguous
 from .plan import CAPABILITY_CODES, PATHS, Run
 from .schema import COLUMNS, GENERATED, HASHED, NONE, SCHEMA, SCHEMA_VERSION, STORED, Table
 
@@ -34,7 +34,10 @@ class VectorFile:
             for number, tensor in enumerate(problem.tensors):
                 for field, name in enumerate(("param", "buffer", "grad")):
                     for case, outcome in zip(rows, outcomes, strict=True):
-                        case[step][number][name] = self._array(tensor.dtype, outcome[step][number][field])
+                        values = outcome[step][number][field]
+                        case[step][number][name] = self._array(tensor.dtype, values)
+                        if name != "param":
+                            case[step][number][f"{name}_sparse"] = self._sparse(tensor.dtype, values)
                 for case, outcome in zip(rows, outcomes, strict=True):
                     case[step][number]["buffer_layout"] = self._layout(outcome[step][number][3])
         begins: dict[tuple, int] = {}
@@ -65,7 +68,8 @@ class VectorFile:
         grad_begin = len(self.tables["grad"].rows)
         for step, grad in enumerate(tensor.grads):
             layout = None if grad is None else tensor.grad_layout(step)
-            self.tables["grad"].add(array=self._array(tensor.dtype, grad), layout=self._layout(layout))
+            self.tables["grad"].add(array=self._array(tensor.dtype, grad), layout=self._layout(layout),
+                                    sparse=self._sparse(tensor.dtype, grad))
         self.tables["tensor"].add(dtype=tensor.dtype.code, numel=tensor.numel, param=param, grad_begin=grad_begin,
                                   layout=self._layout(tensor.layout))
 
@@ -105,9 +109,17 @@ class VectorFile:
         rows = self.tables[table].rows
         return rows.index(row) if row in rows else self.tables[table].add(**values)
 
-    def _array(self, dtype: Dtype, values: np.ndarray | Generated | Hashed | None) -> int:
-        """The row of an array, a new one if no equal array of the dtype has been added; NONE for None."""
-        if values is None:
+    def _sparse(self, dtype: Dtype, values) -> int:
+        """The row of a sparse tensor; NONE for whatever is none."""
+        if not isinstance(values, Sparse):
+            return NONE
+        return self._once("sparse", layout=self._layout(contiguous(*values.shape)), sparse_dim=values.sparse_dim,
+                          coalesced=int(values.coalesced), nnz=values.nnz,
+                          indices=self._array(I64, values.indices.reshape(-1).view("<u8")), values=self._array(dtype, values.values))
+
+    def _array(self, dtype: Dtype, values: np.ndarray | Generated | Hashed | Sparse | None) -> int:
+        """The row of an array, a new one if no equal array of the dtype has been added; NONE for None and sparse tensors."""
+        if values is None or isinstance(values, Sparse):
             return NONE
         if isinstance(values, Hashed):
             return self._row((dtype.code, values.numel, values.hash), HASHED, values.hash)

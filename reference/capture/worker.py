@@ -18,7 +18,7 @@ from .arrays import STORED_LIMIT, Hashed, hash_bits
 from .dtypes import BY_NAME, Dtype
 from .errors import CaptureError
 from .features import generate
-from .model import Problem
+from .model import Problem, Sparse
 
 
 def import_stepping():
@@ -34,9 +34,9 @@ def import_stepping():
     return stepping
 
 
-def hashed_if_large(dtype: Dtype, bits: np.ndarray | None) -> np.ndarray | Hashed | None:
-    """Above STORED_LIMIT elements an output is known by its hash."""
-    if bits is None or bits.size <= STORED_LIMIT * dtype.parts:
+def hashed_if_large(dtype: Dtype, bits: np.ndarray | Sparse | None) -> np.ndarray | Sparse | Hashed | None:
+    """Above STORED_LIMIT elements a dense output is known by its hash."""
+    if bits is None or isinstance(bits, Sparse) or bits.size <= STORED_LIMIT * dtype.parts:
         return bits
     return Hashed(hash_bits(bits), bits.size // dtype.parts)
 

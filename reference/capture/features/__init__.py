@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..dtypes import COMPLEX, DTYPES, Dtype
 from ..model import Problem
 from ..problems import generate as generate_plain
-from . import amp, complex, layout, mixed, none, tensor_lr
+from . import amp, complex, layout, mixed, none, sparse, tensor_lr
 
 MAKERS = {
     "plain": (generate_plain, DTYPES),
@@ -15,6 +15,7 @@ MAKERS = {
     "amp": (amp.generate, DTYPES),
     "none": (none.generate, DTYPES + COMPLEX),
     "mixed": (mixed.generate, DTYPES + COMPLEX),
+    "sparse": (sparse.generate, DTYPES + COMPLEX),
 }
 """For each feature the function from (seed, index, dtype) to a problem, and the dtypes it is for."""
 

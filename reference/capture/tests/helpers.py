@@ -8,15 +8,17 @@ import numpy as np
 from capture.arrays import Generated
 from capture.dtypes import Dtype
 from capture.hyper import Hyper
-from capture.model import Group, Layout, Problem, Tensor, contiguous
+from capture.model import Group, Layout, Problem, Sparse, Tensor, contiguous
 
 PLAIN = Hyper(lr=0.25, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, maximize=False)
 
 
 def comparable(value):
-    """Arrays become (type, bytes), lists and tuples tuples, all the way down; everything else stays."""
+    """Arrays become (type, bytes), lists, tuples and sparse tensors tuples, all the way down; everything else stays."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
+    if isinstance(value, Sparse):
+        return "sparse", value.shape, comparable(value.indices), comparable(value.values), value.coalesced
     if isinstance(value, (list, tuple)):
         return tuple(map(comparable, value))
     return value

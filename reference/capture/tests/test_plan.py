@@ -122,7 +122,8 @@ def test_complex_numbers_are_not_for_the_fused_path():
 def test_every_feature_runs_wherever_pytorch_lets_it(feature):
     found = {path for dtype in MAKERS[feature][1] for index in range(40) for path in PATHS
              if can_run(generate(feature, 1, index, dtype), path, 1)}
-    assert found == {"amp": {"fused"}, "complex": {"forloop", "foreach"}}.get(feature, set(PATHS))
+    eager = {"forloop", "foreach"}
+    assert found == {"amp": {"fused"}, "complex": eager, "sparse": eager}.get(feature, set(PATHS))
 
 
 def test_a_feature_shows_that_avx512_is_avx2_now_and_then():

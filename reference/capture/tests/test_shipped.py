@@ -15,7 +15,7 @@ from capture.plan import CAPABILITIES, PATHS, Selection, plan
 from capture.reading import Contents, read
 from capture.schema import COLUMNS, FIRST
 from capture.undefined import undefined_after
-from helpers import comparable_problem, without_chance
+from helpers import comparable, comparable_problem, without_chance
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 NAMES = ("f64", "f32", "f16", "bf16")
@@ -44,7 +44,7 @@ def test_the_files_are_small_and_the_cases_many():
 def test_every_feature_has_200_cases_on_each_of_its_paths(feature):
     contents = contents_of(feature)
     assert {problem.feature for problem in contents.problems} == {feature}
-    paths = {"amp": ("fused",), "complex": ("forloop", "foreach")}.get(feature, PATHS)
+    paths = {"amp": ("fused",), "complex": ("forloop", "foreach"), "sparse": ("forloop", "foreach")}.get(feature, PATHS)
     assert {path: count >= 200 for path, count in Counter(case.run.path for case in contents.cases).items()} == dict.fromkeys(paths, True)
     for runs in (Counter((case.run.path, case.run.capability != "default") for case in contents.cases),
                  Counter((case.run.path, case.run.threads) for case in contents.cases)):
@@ -89,6 +89,25 @@ def test_scaling_of_every_kind_is_there():
     found = {(scaling.grad_scale is None, scaling.found_inf is None, scaling.skips) for problem in contents_of("amp").problems
              for scaling in problem.scaling}
     assert found == {(False, False, False), (False, False, True), (True, False, False), (True, False, True), (False, True, False)}
+
+
+def test_sparse_gradients_and_buffers_of_every_kind_are_there():
+    """Empty, coalesced, not coalesced, of one entry, with dense dimensions or not; buffers that are merged, gradients that foreach changes."""
+    contents = contents_of("sparse")
+    grads = [(grad, len(grad.shape) > grad.sparse_dim) for problem in contents.problems for tensor in problem.tensors
+             for grad in tensor.grads if grad is not None]
+    assert {(min(grad.nnz, 2), grad.coalesced, dense) for grad, dense in grads} >= {
+        (entries, coalesced, dense) for entries in (0, 1, 2) for coalesced in (False, True) for dense in (False, True)}
+    strided = {tensor.layout != contiguous(*tensor.layout.shape) for problem in contents.problems for tensor in problem.tensors}
+    assert strided == {False, True}
+    merged = changed = 0
+    for case in contents.cases:
+        for number, tensor in enumerate(contents.problems[case.problem].tensors):
+            for step, grad in enumerate(tensor.grads):
+                _, buffer, after, _ = case.outcome[step][number]
+                merged += step > 0 and buffer is not None and buffer.nnz > 0
+                changed += grad is not None and comparable(after) != comparable(grad)
+    assert merged > 100 and changed > 30
 
 
 def test_tensors_of_every_kind_are_options():
