@@ -165,8 +165,8 @@ static size_t stride_of_items(const call *call)
     case OVERLAP_NONE: return call->count ? call->count : 1;
     case OVERLAP_NO_MEMORY: PyErr_NoMemory(); return 0;
     case OVERLAP_ITEMS:
-        if (path == SGD_FORLOOP || (path == SGD_FUSED && !buffers_mixed(call)))
-            return 1;
+        if (!call->coo && (path == SGD_FORLOOP || (path == SGD_FUSED && !buffers_mixed(call))))
+            return 1; /* sparse buffers change hands at the end, so the second of two would not see the first */
         /* fall through */
     default: PyErr_SetString(core_unsupported, "tensors that share memory"); return 0;
     }
