@@ -118,8 +118,10 @@ static sgd_status prepare_sparse(const step_group *group, size_t index, step_ite
 static sgd_status prepare_item(const step_group *group, size_t index, step_item *item, sgd_error *error)
 {
     const sgd_item *from = item->from;
+    if (!from->grad && !from->sparse_grad) /* left alone, be it in memory or not */
+        return SGD_OK;
     sgd_status status = tensor_view_check(from->param, group->config->backend, "parameter", index, &item->param, error);
-    if (status || !(from->grad || from->sparse_grad))
+    if (status)
         return status;
     item->active = true;
     return from->sparse_grad ? prepare_sparse(group, index, item, error) : prepare_dense(group, index, item, error);

@@ -176,6 +176,17 @@ static void the_environment_caps_the_instruction_set(void **state)
     assert_true(sgd_isa_available(sgd_isa_best()));
 }
 
+/* A param that its gradient's absence leaves alone need not be in memory: PyTorch's subclasses and meta tensors are not. */
+static void a_parameter_without_a_gradient_may_be_nowhere(void **state)
+{
+    (void)state;
+    int64_t shape[1] = {3};
+    DLTensor param = tensor_of(NULL, 32, shape);
+    sgd_item item = {.param = &param};
+    sgd_options options = sgd_options_default();
+    assert_int_equal(sgd_step(NULL, &options, &item, 1, NULL, NULL, NULL), SGD_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +196,7 @@ int main(void)
         cmocka_unit_test(tensors_that_do_not_fit_are_named),
         cmocka_unit_test(the_path_is_pytorchs_choice),
         cmocka_unit_test(the_environment_caps_the_instruction_set),
+        cmocka_unit_test(a_parameter_without_a_gradient_may_be_nowhere),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

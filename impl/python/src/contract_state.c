@@ -34,6 +34,26 @@ PyObject *contract_state(contract *self, PyObject *index)
     return sgd_optimizer_state(self->handle, tensor, &dict, &error) ? core_raise_either(&error) : core_dict(&self->hosts, dict);
 }
 
+/* Under keys that are no params' there may be anything; what is no dict travels in one, under a key that no other has. */
+static const char bare[] = "\x01 value";
+
+static bool entry_fill(PyObject *values, sgd_dict *dict)
+{
+    if (PyDict_Check(values))
+        return core_dict_replace(core_contract_plain, values, dict);
+    PyObject *wrapped = Py_BuildValue("{sO}", bare, values);
+    bool fine = wrapped && core_dict_replace(core_contract_plain, wrapped, dict);
+    Py_XDECREF(wrapped);
+    return fine;
+}
+
+static PyObject *entry_object(const hosts *hosts, const sgd_dict *dict)
+{
+    sgd_value value;
+    bool is_bare = sgd_dict_count(dict) == 1 && sgd_dict_get(dict, bare, &value);
+    return is_bare ? core_object(hosts, &value) : core_dict(hosts, dict);
+}
+
 PyObject *contract_set_other_state(contract *self, PyObject *entries)
 {
     PyObject *key, *values;
@@ -47,7 +67,7 @@ PyObject *contract_set_other_state(contract *self, PyObject *entries)
         bool fine = core_value(core_contract_plain, key, &room, &value);
         if (fine && sgd_optimizer_other_state_add(self->handle, &value, &dict, &error))
             fine = core_raise_either(&error);
-        fine = fine && core_dict_replace(core_contract_plain, values, dict);
+        fine = fine && entry_fill(values, dict);
         core_room_clear(&room);
         if (!fine)
             return NULL;
@@ -55,10 +75,10 @@ PyObject *contract_set_other_state(contract *self, PyObject *entries)
     Py_RETURN_NONE;
 }
 
-/* Puts {key: dict} into a Python dict. */
+/* Puts {key: entry} into a Python dict. */
 static bool put_entry(const hosts *hosts, PyObject *into, const sgd_value *key, const sgd_dict *dict)
 {
-    PyObject *name = core_object(hosts, key), *values = name ? core_dict(hosts, dict) : NULL;
+    PyObject *name = core_object(hosts, key), *values = name ? entry_object(hosts, dict) : NULL;
     bool fine = values && PyDict_SetItem(into, name, values) == 0;
     Py_XDECREF(values);
     Py_XDECREF(name);
@@ -186,7 +206,7 @@ static bool read_entry(PyObject *key, PyObject *values, sgd_state *state)
     bool fine = core_value(core_contract_plain, key, &room, &value);
     if (fine && sgd_state_add_entry(state, &value, &dict, &error))
         fine = core_raise_either(&error);
-    fine = fine && core_dict_fill(core_contract_plain, values, NULL, dict);
+    fine = fine && entry_fill(values, dict);
     core_room_clear(&room);
     return fine;
 }

@@ -146,9 +146,9 @@ def last_error(why: str) -> str:
 
 
 def print_table(results: dict[str, tuple[str, str]], tests: Tests, name: str) -> None:
-    print(f"\n{'':<34}{'':>24}  {name:>16}  {STOCK:>16}  {'groups by':>11}")
-    print(f"{'PyTorch test class':<34}{'passed  failed skipped':>24}  {'new':>8}{'steps':>8}  {'new':>8}{'steps':>8}  "
-          f"{'PyTorch':>11}\n{'-' * 107}")
+    print(f"\n{'':<34}{'':>24}  {name:>21}  {STOCK:>16}  {'groups by':>11}")
+    print(f"{'PyTorch test class':<34}{'passed  failed skipped':>24}  {'new':>13}{'steps':>8}  {'new':>8}{'steps':>8}  "
+          f"{'PyTorch':>11}\n{'-' * 112}")
     rows: dict[str, Counter[str]] = {}
     for test, (outcome, _) in results.items():
         row = rows.setdefault(test.split("::")[1], Counter())
@@ -160,7 +160,7 @@ def print_table(results: dict[str, tuple[str, str]], tests: Tests, name: str) ->
         row["kernels"] += entry.get("kernels", 0)
     rows["all"] = sum(rows.values(), Counter())
     for group, row in rows.items():
-        print(f"{group:<34}{row['passed']:>8}{row['failed']:>8}{row['skipped']:>8}  {row['ours new']:>8}{row['ours steps']:>8}  "
+        print(f"{group:<34}{row['passed']:>8}{row['failed']:>8}{row['skipped']:>8}  {row['ours new']:>13}{row['ours steps']:>8}  "
               f"{row['stock new']:>8}{row['stock steps']:>8}  {row['kernels']:>11}")
 
 
