@@ -14,12 +14,13 @@ from ._core import Unsupported
 from ._core import version as __version__
 from .arrays import ArraySGD
 from .functional import sgd
+from .state_file import load_state, save_state
 
 if TYPE_CHECKING:
     from .fallback import fallback_counts
     from .torch_sgd import SGD
 
-__all__ = ["SGD", "ArraySGD", "Unsupported", "__version__", "fallback_counts", "sgd"]
+__all__ = ["SGD", "ArraySGD", "Unsupported", "__version__", "fallback_counts", "load_state", "save_state", "sgd"]
 
 _LATER = {"SGD": "torch_sgd", "fallback_counts": "fallback"}
 
