@@ -2,6 +2,7 @@
 hyper-parameters that are tensors, gradient scaling; momentum buffers are torch tensors that the library is handed."""
 
 import ctypes
+import itertools
 import os
 import random
 import subprocess
@@ -293,3 +294,40 @@ def test_bits_differ_from_torch_without_fma() -> None:
     child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=os.path.dirname(__file__), capture_output=True, text=True,
                            env=dict(os.environ, ATEN_CPU_CAPABILITY="default"))
     assert child.returncode == 0, child.stderr[-2000:]
+
+
+# ---- errors of lists ----------------------------------------------------------------------------------------------------
+
+
+def refusals(dtypes: tuple[torch.dtype, ...], path: str, lr: float) -> tuple[str, str]:
+    """What torch and the library say of a group with these dtypes in this order, where one tensor of each cannot be stepped:
+    the first without momentum buffer, at another place in each list, for fused; any, lr being too large, for foreach."""
+    params, buffers = [], []
+    for number, dtype in enumerate(dtypes):
+        for place in range(number + 2):
+            params.append(torch.zeros(2, dtype=dtype))
+            buffers.append(path == "foreach" or place <= number)
+    group = {"lr": lr, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False, "differentiable": False,
+             "foreach": path == "foreach", "fused": path == "fused"}
+    leaves = [torch.nn.Parameter(param.clone()) for param in params]
+    theirs = torch.optim.SGD([{"params": leaves, **group}])
+    ours = Ours({"schedule": 0, "isa": ISAS[0], "threads": 1, "torch_threads": 1})
+    for index, (leaf, has_buffer) in enumerate(zip(leaves, buffers, strict=True)):
+        leaf.grad = torch.ones_like(leaf)
+        if has_buffer:
+            theirs.state[leaf]["momentum_buffer"] = torch.zeros_like(params[index])
+            ours.buffers[index] = torch.zeros_like(params[index])
+    with pytest.raises((TypeError, RuntimeError)) as theirs_said:
+        theirs.step()
+    with pytest.raises(SgdError) as ours_said:
+        ours.step(params, [torch.ones_like(param) for param in params], group, {})
+    return str(theirs_said.value), str(ours_said.value)
+
+
+@pytest.mark.parametrize("path, lr, dtypes", [("fused", 0.1, 4), ("foreach", 1e300, 6)])
+def test_an_error_names_another_dtype_than_torch(path: str, lr: float, dtypes: int) -> None:
+    for chosen in itertools.permutations(list(DTYPES)[:dtypes], 3):
+        if path == "foreach" and not {torch.float64, torch.complex128}.isdisjoint(chosen):
+            continue  # they can hold it
+        theirs, ours = refusals(chosen, path, lr)
+        assert ours == theirs, f"{chosen}: {ours}, torch: {theirs}"

@@ -61,7 +61,7 @@ SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t gro
  * Errors found before the work begins leave params, buffers and gradients as they were: count, dtype, shape, device or
  * layout of a gradient; ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype
  * cannot hold; ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY.  Where a group has tensors of
- * several dtypes, the first of them in the group's order is named; PyTorch's order there is a hash map's.
+ * several dtypes, foreach and fused name the first in PyTorch's order of dtypes, which is a hash map's.
  * ERROR_BACKEND: the backend failed in the middle; groups before the failing one are stepped, its own tensors undefined. */
 SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);
 
