@@ -129,6 +129,7 @@ class SGD(Optimizer):
 
     def _step_group(self, group: dict[str, Any]) -> None:
         params, grads, buffers = gather(self, group)
+        before = list(buffers)
         grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         reason = reason_to_fall_back(params, grads, buffers, group)
         done = 0
@@ -145,8 +146,8 @@ class SGD(Optimizer):
             rest = buffers[done:]
             step_in_torch(reason, params[done:], grads[done:], rest, group, grad_scale, found_inf)
             buffers[done:] = rest
-        for param, buffer in zip(params, buffers):
-            if buffer is not None:
+        for param, old, buffer in zip(params, before, buffers):
+            if buffer is not old:
                 self.state[param]["momentum_buffer"] = buffer
 
     def _engine(self) -> Engine:

@@ -30,13 +30,20 @@ typedef struct dl_exchange_table {
 
 /* ---- the exchange table ---------------------------------------------------------------------------------------------- */
 
-/* The table of a type, NULL without an exception where it has none.  The one type that a step sees most is remembered. */
+/* Types whose table is known: a step sees few, over and over. */
+#define KNOWN_TYPES 4
+static struct {
+    PyTypeObject *type;
+    const dl_exchange_table *table;
+} known[KNOWN_TYPES];
+
+/* The table of a type, NULL without an exception where it has none. */
 static const dl_exchange_table *table_of(PyTypeObject *type)
 {
-    static PyTypeObject *known_type;
-    static const dl_exchange_table *known_table;
-    if (type == known_type)
-        return known_table;
+    static unsigned next;
+    for (size_t i = 0; i < KNOWN_TYPES; i++)
+        if (known[i].type == type)
+            return known[i].table;
     PyObject *capsule = PyObject_GetAttrString((PyObject *)type, "__dlpack_c_exchange_api__");
     const dl_exchange_table *table = capsule ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : NULL;
     Py_XDECREF(capsule);
@@ -44,8 +51,8 @@ static const dl_exchange_table *table_of(PyTypeObject *type)
     if (!table || table->version.major != 1 || !table->tensor_from_object)
         return NULL;
     Py_INCREF(type);
-    Py_XSETREF(known_type, type);
-    known_table = table;
+    Py_XSETREF(known[next % KNOWN_TYPES].type, type);
+    known[next++ % KNOWN_TYPES].table = table;
     return table;
 }
 
@@ -58,8 +65,21 @@ static bool says(PyObject *object, PyObject *method)
     return yes;
 }
 
+/* Whether elements lie one after the other, more than one of them. */
+static bool is_dense_run(const DLTensor *tensor)
+{
+    int64_t expected = 1;
+    for (int32_t d = tensor->ndim - 1; d >= 0; d--) {
+        if (tensor->shape[d] != 1 && tensor->strides[d] != expected)
+            return false;
+        expected *= tensor->shape[d];
+    }
+    return expected > 1;
+}
+
 /* What PyTorch keeps beside the memory: conjugation and negation to be done later, and that a tensor of inference mode must not
- * be written to outside.  NULL: nothing of it, or an exception is set. */
+ * be written to outside.  NULL: nothing of it, or an exception is set.  Only the imaginary part of a conjugate is negated so,
+ * every other number of its memory, so that a run of numbers need not be asked. */
 static const char *flag_of(PyObject *object, const DLTensor *tensor, bool writable)
 {
     static PyObject *is_neg, *is_conj, *is_inference;
@@ -71,7 +91,8 @@ static const char *flag_of(PyObject *object, const DLTensor *tensor, bool writab
         is_inference = PyUnicode_InternFromString("is_inference");
     if (!is_neg || !is_conj || !is_inference)
         return NULL;
-    if (says(object, is_neg) || (tensor->dtype.code == kDLComplex && says(object, is_conj)))
+    bool is_complex = tensor->dtype.code == kDLComplex;
+    if (((is_complex || !is_dense_run(tensor)) && says(object, is_neg)) || (is_complex && says(object, is_conj)))
         return "a tensor that is negated or conjugated lazily";
     return writable && says(object, is_inference) ? "a tensor of inference mode" : NULL;
 }

@@ -289,6 +289,25 @@ def test_mixed_buffers_are_taken(make: Make) -> None:
         optimizer.step()
 
 
+# ---- threads ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64, torch.float32])
+@pytest.mark.parametrize("foreach", [False, True])
+def test_chunks_of_threads_begin_elsewhere(make: Make, dtype: torch.dtype, foreach: bool) -> None:
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    start, grads = torch.randn(65543, dtype=dtype), torch.randn(3, 65543, dtype=dtype)
+    optimizers = []
+    for cls in (make, torch.optim.SGD):
+        p = torch.nn.Parameter(start.clone())
+        optimizers.append(cls([p], lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True, foreach=foreach))
+        for grad in grads:
+            p.grad = grad.clone()
+            optimizers[-1].step()
+    check_optimizers(*optimizers)
+
+
 # ---- defects ---------------------------------------------------------------------------------------------------------------
 
 
@@ -348,6 +367,11 @@ def test_fallbacks_are_not_counted(make: Make) -> None:
     conjugate.grad = torch.tensor([1 + 2j, 3j]).conj()
     assert falls_back(make([conjugate], lr=1.0).step) == {"a tensor that is negated or conjugated lazily": 1}
     assert conjugate.tolist() == [-1 + 2j, 3j]
+
+    negative = torch.nn.Parameter(torch.zeros(2))
+    negative.grad = torch.tensor([1 + 2j, 3j]).conj().imag
+    assert falls_back(make([negative], lr=1.0).step) == {"a tensor that is negated or conjugated lazily": 1}
+    assert negative.tolist() == [2.0, 3.0]
 
     storage = torch.zeros(3)
     views = [torch.nn.Parameter(storage[:2]), torch.nn.Parameter(storage[1:])]
