@@ -6,7 +6,6 @@ they are told what C made of it.  For speed there is exactsgd.SGD.
 """
 
 import functools
-import warnings
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -16,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 from torch.autograd.profiler import record_function
-from torch.optim import optimizer as torch_optimizer
 from torch.optim.optimizer import Optimizer, ParamsT, _device_dtype_check_for_fused
 from torch.utils.hooks import RemovableHandle
 
 from . import _core
+from .contract_parts import Call, Described, Handle, describe, merge, warn
 from .fallback import reason_to_fall_back, step_in_torch
 from .settings import (
     DEFECTS, OLDER, PLAIN_TENSORS, adopt_sparse, contract, empty_buffer, gather, lend_tensor, make_engine, threads_of_torch,
@@ -30,103 +29,6 @@ from .settings import (
 __all__ = ["SGD"]
 
 STEP_PRE, STEP_POST, STATE_PRE, STATE_POST, LOAD_PRE, LOAD_POST = range(6)
-Described = tuple[list[Tensor], list[str | None] | None, dict[str, Any], list[bool] | None]
-
-
-class Handle(RemovableHandle):
-    """What register_..._hook returns: remove() takes the hook away."""
-
-    def __init__(self, optimizer: "SGD", number: int):
-        self.id = number
-        self._optimizer = weakref.ref(optimizer)
-
-    def remove(self) -> None:
-        optimizer = self._optimizer()
-        if optimizer is not None:
-            optimizer._c.remove_hook(self.id)
-
-
-class Call:
-    """One call of step(), for its hooks."""
-
-    def __init__(self, optimizer: "SGD", args: tuple[Any, ...], kwargs: dict[str, Any]):
-        self.optimizer = optimizer
-        self.args = args
-        self.kwargs = kwargs
-        self.written: list[Tensor] = []
-        self.finished = False
-
-    def pre(self, hook: Callable[..., Any]) -> None:
-        result = hook(self.optimizer, self.args, self.kwargs)
-        if result is None:
-            return
-        if not (isinstance(result, tuple) and len(result) == 2):
-            _core.refuse("HOOK_RESULT", repr(step_itself), str(result))
-        self.args, self.kwargs = result
-
-    def post(self, hook: Callable[..., Any]) -> None:
-        self.finish()
-        hook(self.optimizer, self.args, self.kwargs)
-
-    def finish(self) -> None:
-        """What the step wrote becomes visible, once."""
-        if not self.finished:
-            self.finished = True
-            increment_version(self.written)
-            self.optimizer._pull_state()
-
-
-def _global_pre(call: Call) -> None:
-    for hook in torch_optimizer._global_optimizer_pre_hooks.values():
-        call.pre(hook)
-
-
-def _global_post(call: Call) -> None:
-    call.finish()
-    call.optimizer._optimizer_step_code()
-    for hook in torch_optimizer._global_optimizer_post_hooks.values():
-        call.post(hook)
-
-
-_core.set_global_hooks(_global_pre, _global_post)
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Whether C gave back what it was told, numpy's floats and strings' identities included."""
-    if isinstance(old, (int, float, str, list)):
-        return bool(old == new) or (old != old and new != new)
-    return old is new
-
-
-def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
-    """Brings a live dict up to date; what is the same stays the object that it is."""
-    for key, value in values.items():
-        if key not in into or not _same(into[key], value):
-            into[key] = value
-
-
-def _describe(group: Any) -> Described:
-    """A param group for C: params, names, values, which are not leaves; raises what only Python can see."""
-    if not isinstance(group, dict):
-        _core.refuse("GROUP_NOT_DICT", str(type(group)))
-    given = group["params"]
-    if isinstance(given, set):
-        _core.refuse("PARAMS_IN_SET")
-    pairs = [pair if isinstance(pair, tuple) else (None, pair)
-             for pair in ([given] if isinstance(given, Tensor) else list(given))]
-    for _, param in pairs:
-        if not isinstance(param, Tensor):
-            _core.refuse("NOT_A_TENSOR", torch.typename(param))
-    names = [pair[0] for pair in pairs]
-    return (
-        [pair[1] for pair in pairs], names if any(name is not None for name in names) else None,
-        {key: value for key, value in group.items() if key != "params"},
-        [not (param.is_leaf or param.retains_grad) for _, param in pairs],
-    )
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, stacklevel=3)
 
 
 class SGD(Optimizer):
@@ -167,7 +69,7 @@ class SGD(Optimizer):
         groups: list[Any] = list(params)
         if groups and not isinstance(groups[0], dict):
             groups = [{"params": groups}]
-        described = [_describe(group) for group in groups]
+        described = [describe(group) for group in groups]
         self._handle = self._create(self.defaults, described)
         for group, values, description in zip(groups, self._handle.groups(), described):
             self._append_group(group, description[0], values)
@@ -179,7 +81,7 @@ class SGD(Optimizer):
 
     def _create(self, defaults: dict[str, Any], groups: list[Described]) -> _core.Optimizer:
         return _core.Optimizer(defaults, groups, contract(), self._defects, threads_of_torch(), threads_to_use(),
-                               PLAIN_TENSORS, lend_tensor, adopt_sparse, _warn)
+                               PLAIN_TENSORS, lend_tensor, adopt_sparse, warn)
 
     def _check_defaults(self) -> None:
         """C checks options before it looks at params: that there are none is all that may be wrong."""
@@ -229,11 +131,11 @@ class SGD(Optimizer):
             entry = self.state[param]
             for key in [key for key in entry if key not in values]:
                 del entry[key]
-            _merge(entry, values)
+            merge(entry, values)
 
     def _append_group(self, group: dict[str, Any], params: list[Tensor], values: dict[str, Any]) -> None:
         group["params"] = params
-        _merge(group, values)
+        merge(group, values)
         self.param_groups.append(group)
 
     # ---- groups, text, pickling ---------------------------------------------------------------------------------------
@@ -244,10 +146,10 @@ class SGD(Optimizer):
         Raises:
             TypeError, ValueError: with PyTorch's texts.
         """
-        described = _describe(param_group)
+        described = describe(param_group)
         warning = self._push().add_group(described)
         if warning:
-            _warn(warning)
+            warn(warning)
         self._append_group(param_group, described[0], self._c.groups()[-1])
 
     def __repr__(self) -> str:
@@ -374,7 +276,7 @@ class SGD(Optimizer):
             return closure()
 
     def _run_step(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = Call(self, args, kwargs)
+        call = Call(self, step_itself, args, kwargs)
 
         def closure() -> Any:
             with torch.set_grad_enabled(self.defaults["differentiable"]):
