@@ -3,9 +3,9 @@
 They are: tensor subclasses; tensors without host memory of their own (meta, fake, other devices, functorch's); layouts other than
 strided and COO; tensors of inference mode, or negated or conjugated lazily; dtypes that the library does not have; params,
 gradients or buffers that differ in shape or dtype, or share memory (but for the same parameter twice, or views of one storage
-in the for-loop and fused of exactsgd.SGD, unless their gradients are sparse); options that are neither int, float nor a plain tensor; a float64 tensor as momentum beside a
-narrower param without dimensions; differentiable=True where something requires
-grad, so that autograd has to record the step; and anything under a dispatch mode.
+in the for-loop and fused of exactsgd.SGD, unless their gradients are sparse); options that are neither int, float nor a plain
+tensor; a float64 tensor as momentum beside a narrower param without dimensions; differentiable=True where something requires grad,
+so that autograd has to record the step; and anything under a dispatch mode.
 """
 
 from collections import Counter
