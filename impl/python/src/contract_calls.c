@@ -28,6 +28,8 @@ static void release_hook(void *context)
     free(hook);
 }
 
+static bool keep_grads(const sgd_step_arguments *arguments);
+
 /* What the callable gets: the step's host, the state dict, or None. */
 static PyObject *payload_of(const contract *owner, const sgd_hook_call *call)
 {
@@ -42,6 +44,8 @@ static PyObject *payload_of(const contract *owner, const sgd_hook_call *call)
 static sgd_status run_hook(sgd_hook_call *call, void *context, sgd_error *error)
 {
     hook_context *hook = context;
+    if (call->kind == SGD_HOOK_STEP_POST && !keep_grads(call->arguments))
+        return failed(error);
     PyObject *callable = PyDict_GetItemWithError(hook->owner->callables, hook->key);
     PyObject *payload = callable ? payload_of(hook->owner, call) : NULL;
     PyObject *answer = payload ? PyObject_CallOneArg(callable, payload) : NULL;
@@ -92,6 +96,8 @@ static PyObject *global_callables[2];
 
 static sgd_status run_global_hook(sgd_hook_call *call, void *context, sgd_error *error)
 {
+    if (call->kind == SGD_HOOK_STEP_POST && !keep_grads(call->arguments))
+        return failed(error);
     PyObject *host = call->arguments->host, **callable = context;
     PyObject *answer = PyObject_CallOneArg(*callable, host);
     Py_XDECREF(answer);
@@ -233,9 +239,10 @@ static sgd_status run_closure(void *context, sgd_value *loss, sgd_error *error)
     return fine ? SGD_OK : failed(error);
 }
 
-/* Sparse gradients that the step replaced. */
-static bool keep_grads(const step_call *call)
+/* Sparse gradients that the step replaced become the host's, before a hook sees them. */
+static bool keep_grads(const sgd_step_arguments *arguments)
 {
+    const step_call *call = arguments->collect_context;
     PyObject *grads = call->collected ? PyTuple_GetItem(call->collected, 0) : NULL;
     for (size_t i = 0; grads && i < call->count; i++) {
         if (!call->sparse[i].owned)
@@ -262,8 +269,6 @@ PyObject *contract_step(contract *self, PyObject *args)
     sgd_status status = sgd_optimizer_step_with(self->handle, &arguments, &loss, &error);
     if (status)
         core_raise_either(&error);
-    else
-        keep_grads(&call);
     PyObject *answer = status || PyErr_Occurred() ? NULL : core_object(&self->hosts, &loss);
     if (!status && loss.object)
         loss.type->release(loss.object);

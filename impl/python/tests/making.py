@@ -23,7 +23,7 @@ def values(generator: random.Random, shape: tuple[int, ...], dtype: torch.dtype,
     if special:
         size = torch.empty(0, dtype=dtype).element_size()
         raw = torch.frombuffer(bytearray(generator.randbytes(max(1, numel) * size)), dtype=dtype)
-        return raw[:numel].reshape(shape)
+        return raw[:numel].reshape(shape).clone()
     numbers = np.random.default_rng(generator.getrandbits(32))
     parts = torch.from_numpy(numbers.standard_normal((2, numel)))
     made = torch.complex(parts[0], parts[1]) if dtype.is_complex else parts[0]

@@ -231,6 +231,22 @@ def test_hooks_run_in_another_order(make: Make) -> None:
     assert order == ["global pre", "own pre", "closure", "own post -1.0", "global post", "own pre", "own post -2.0"]
 
 
+def test_a_post_hook_sees_older_sparse_gradients(make: Make) -> None:
+    seen: list[Any] = []
+
+    def hook(*arguments: Any) -> None:
+        seen.append(p.grad._values().tolist())
+        raise ZeroDivisionError
+
+    p = torch.nn.Parameter(torch.zeros(4))
+    p.grad = torch.sparse_coo_tensor([[1]], [1.0], (4,), check_invariants=False)
+    optimizer = make([p], lr=1.0, momentum=0.5, nesterov=True, foreach=True)
+    optimizer.register_step_post_hook(hook)
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step()
+    assert seen == [[1.5]] and p.grad._values().tolist() == [1.5] and p.tolist() == [0.0, -1.5, 0.0, 0.0]
+
+
 def test_an_exception_in_a_hook_loses_itself(make: Make) -> None:
     class Mine(Exception):
         pass
