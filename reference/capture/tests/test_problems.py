@@ -12,6 +12,7 @@ from capture.arrays import STORED_LIMIT, Generated, as_bits, hash_bits
 from capture.dtypes import BF16, COMPLEX, DTYPES, F16, F32, F64, decode, encode
 from capture.features import MAKERS, generate, problems
 from capture.hyper import DAMPENINGS, STAGES, Stages
+from capture.model import Sparse
 from capture.pools import POOLS
 from capture.problems import LARGE_SIZES
 from helpers import comparable_problem
@@ -29,6 +30,17 @@ def test_a_problem_depends_on_seed_index_feature_and_dtype_alone(seed, index, ki
     assert problem.tensors[0].dtype == dtype
 
 
+def assert_entries_in_range(tensor, grad):
+    """A sparse gradient has the parameter's shape, indices inside it, and a block of values for each of them."""
+    assert grad.shape == tensor.layout.shape
+    assert grad.indices.dtype == np.int64
+    assert all(((0 <= row) & (row < extent)).all() for row, extent in zip(grad.indices, grad.shape))
+    block = np.prod(grad.shape[grad.sparse_dim :], dtype=int) * tensor.dtype.parts
+    assert (grad.values.dtype, grad.values.shape) == (tensor.dtype.uint, (grad.nnz * block,))
+    if grad.coalesced:
+        assert np.unique(grad.indices, axis=1).shape == grad.indices.shape
+
+
 @given(any_problem)
 def test_counts_and_shapes_are_in_range(problem):
     assert 1 <= problem.steps <= 5
@@ -37,7 +49,9 @@ def test_counts_and_shapes_are_in_range(problem):
     for tensor in problem.tensors:
         assert len(tensor.grads) == problem.steps
         for values in (tensor.param, *tensor.grads):
-            if values is not None:
+            if isinstance(values, Sparse):
+                assert_entries_in_range(tensor, values)
+            elif values is not None:
                 assert isinstance(values, Generated) == (tensor.numel > STORED_LIMIT)
                 bits = as_bits(tensor.dtype, values)
                 assert (bits.dtype, bits.shape) == (tensor.dtype.uint, (tensor.numel * tensor.dtype.parts,))
