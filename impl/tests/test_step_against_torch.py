@@ -19,7 +19,7 @@ CASES_PER_TEST = 150
 DTYPES = {torch.float64: (2, 64), torch.float32: (2, 32), torch.float16: (2, 16), torch.bfloat16: (4, 16),
           torch.complex64: (5, 64), torch.complex128: (5, 128)}
 NUMBERS = {torch.float64: (2, 64), torch.float32: (2, 32), torch.float16: (2, 16), torch.bfloat16: (4, 16),
-           torch.uint8: (1, 8), torch.int64: (0, 64), torch.int8: (0, 8)}
+           torch.uint8: (1, 8), torch.int64: (0, 64), torch.int32: (0, 32), torch.int16: (0, 16), torch.int8: (0, 8)}
 INTEGER = {8: torch.int64, 4: torch.int32, 2: torch.int16}
 CONTRACT = 1 if torch.backends.cpu.get_cpu_capability() == "DEFAULT" else 0
 
@@ -294,6 +294,21 @@ def test_bits_differ_from_torch_without_fma() -> None:
     child = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=os.path.dirname(__file__), capture_output=True, text=True,
                            env=dict(os.environ, ATEN_CPU_CAPABILITY="default"))
     assert child.returncode == 0, child.stderr[-2000:]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_integer_lr_is_negated_in_another_dtype(path: str) -> None:
+    """-lr of an unsigned tensor wraps, but for fused, which reads the number."""
+    for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        for value in (0, 1, 100, torch.iinfo(dtype).max % 2**31):
+            lr = torch.tensor(value, dtype=dtype)
+            group = {"lr": lr, "momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False, "maximize": False,
+                     "differentiable": False, "foreach": path == "foreach", "fused": path == "fused"}
+            theirs = torch.nn.Parameter(torch.linspace(-1, 1, 7))
+            theirs.grad, ours = torch.linspace(3, 1, 7), theirs.detach().clone()
+            torch.optim.SGD([{"params": [theirs], **group}]).step()
+            Ours({"schedule": 0, "isa": ISAS[0], "threads": 1, "torch_threads": 1}).step([ours], [torch.linspace(3, 1, 7)], group, {})
+            check_equal(ours, theirs.detach(), f"{dtype} {value}", False)
 
 
 # ---- errors of lists ----------------------------------------------------------------------------------------------------
