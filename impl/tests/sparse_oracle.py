@@ -1,29 +1,16 @@
 """The sparse oracle (reference/contract/sparse_oracle.h) through ctypes."""
 
 import ctypes
-import os
+import sys
 from pathlib import Path
 
 import torch
 
-LIBRARY = os.environ.get("SGD_ORACLE", Path(__file__).parents[2] / "build/default/reference/contract/libsgd_oracle.so")
-DIMS = 8
-DTYPES = {torch.float64: 0, torch.float32: 1, torch.float16: 2, torch.bfloat16: 3, torch.complex64: 4, torch.complex128: 5}
+sys.path.append(str(Path(__file__).parents[2] / "reference/contract/tests"))
+from liboracle import DIMS, DTYPES, LIBRARY, Options  # noqa: E402
+
 SPARSE_BUFFER, DENSE_BUFFER = 1, 2
 ERRORS = {"RuntimeError": RuntimeError, "NotImplementedError": NotImplementedError}
-
-
-class Options(ctypes.Structure):
-    """sgd_oracle_options of oracle.h."""
-
-    _fields_ = [
-        ("contract", ctypes.c_int), ("path", ctypes.c_int), ("defects", ctypes.c_int), ("torch_threads", ctypes.c_uint32),
-        ("lr", ctypes.c_double), ("momentum", ctypes.c_double), ("dampening", ctypes.c_double), ("weight_decay", ctypes.c_double),
-        ("nesterov", ctypes.c_bool), ("maximize", ctypes.c_bool),
-        ("lr_addcmul", ctypes.c_bool), ("weight_decay_addcmul", ctypes.c_bool), ("momentum_is_tensor", ctypes.c_bool),
-        ("lr_dtype", ctypes.c_int), ("weight_decay_dtype", ctypes.c_int),
-        ("has_grad_scale", ctypes.c_bool), ("grad_scale", ctypes.c_float), ("found_inf", ctypes.c_bool),
-    ]
 
 
 class Sparse(ctypes.Structure):
