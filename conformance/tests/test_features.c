@@ -6,66 +6,19 @@
 
 #include "cmocka_test.h"
 #include "configurations.h"
+#include "made_suite.h"
 #include "report.h"
-#include "run.h"
-#include "vector_maker.h"
-
-static char folder[64], path[96];
-static vectors *made;
-static conform_suite *suite;
-static conform_subject ran;
-static conform_results *results;
-
-static void load(void)
-{
-    const char *files[] = {path};
-    conform_error error;
-    conform_suite_free(suite);
-    write_vectors(made, path, (writing){0});
-    suite = conform_suite_load(files, 1, SGD_VECTORS_DIR "/defects.json", &error);
-    if (!suite)
-        fail_msg("%s", error.text);
-}
 
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/sgd-features-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/made.h5", folder);
-    made = made_feature_vectors();
-    load();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    conform_results_free(results);
-    results = NULL;
-    conform_suite_free(suite);
-    suite = NULL;
-    made_vectors_free(made);
-    unlink(path);
-    return rmdir(folder);
-}
-
-static void run_one(sgd_defects defects, const char *glob)
-{
-    conform_error error;
-    const sgd_backend *backend = sgd_backend_cpu(SGD_ISA_SCALAR);
-    ran = (conform_subject){"scalar", backend, SGD_SCHEDULE_SINGLE_PASS, 1, defects};
-    conform_suite_select(suite, NULL, glob);
-    conform_results_free(results);
-    results = conform_run(suite, &ran, 1, NULL, &error);
-    if (!results)
-        fail_msg("%s", error.text);
+    return made_suite_begin(made_feature_vectors());
 }
 
 /* The oracle agrees and the library too, or both fail in a case that was changed. */
 static void assert_run(const char *glob, size_t failures)
 {
-    run_one(SGD_DEFECTS_REPRODUCE, glob);
+    run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, glob);
     assert_int_equal(results->total.cases, 1);
     assert_int_equal(results->cases[0].failure_count, failures);
 }
@@ -161,15 +114,15 @@ static void what_the_file_says_of_a_step_is_what_is_run(void **state)
 static void strides_that_fused_ignores_have_two_right_answers(void **state)
 {
     (void)state;
-    run_one(SGD_DEFECTS_REPRODUCE, "*/00001-*");
+    run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, "*/00001-*");
     assert_true(conform_accepted(results));
     assert_string_equal(results->cases[0].defects[0]->id, "fused-ignores-strides");
     assert_null(results->cases[0].defects[1]);
     assert_int_equal(results->cases[0].match[SGD_DEFECTS_REPRODUCE], CONFORM_TORCH);
-    run_one(SGD_DEFECTS_FIX, "*/00001-*");
+    run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_FIX, "*/00001-*");
     assert_true(conform_accepted(results));
     assert_int_equal(results->cases[0].match[SGD_DEFECTS_FIX], CONFORM_SPECIFICATION);
-    run_one(SGD_DEFECTS_REPRODUCE, "*/00002-*");
+    run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, "*/00002-*");
     assert_true(conform_accepted(results));
     assert_string_equal(results->cases[0].defects[0]->id, "pytorch#191763");
     assert_null(results->cases[0].defects[1]);
@@ -187,7 +140,7 @@ static void features_and_what_is_not_judged_are_counted_visibly(void **state)
 {
     (void)state;
     char text[8192];
-    run_one(SGD_DEFECTS_REPRODUCE, NULL);
+    run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, NULL);
     print(text, sizeof text);
     if (!strstr(text, "feature layout                          3         3         3           0      0\n") ||
         !strstr(text, "not judged   1 case of torch-2.13/cuda-sm90: no contract is written down\n"))
@@ -196,7 +149,7 @@ static void features_and_what_is_not_judged_are_counted_visibly(void **state)
         if (strlen(line) > 80 || line[strlen(line) - 1] == ' ')
             fail_msg("too wide, or a blank at its end: \"%s\"", line);
 
-    run_one(SGD_DEFECTS_REPRODUCE, "*/cuda-sm90/*");
+    run_one(sgd_backend_cpu(SGD_ISA_SCALAR), SGD_DEFECTS_REPRODUCE, "*/cuda-sm90/*");
     assert_int_equal(results->total.cases, 0);
     assert_false(conform_accepted(results));
     print(text, sizeof text);
@@ -207,13 +160,13 @@ static void features_and_what_is_not_judged_are_counted_visibly(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_library_passes_in_every_configuration, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_buffer_that_lies_otherwise_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_changed_element_of_a_transposed_tensor_is_found_by_its_row_major_index, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_imaginary_part_is_told_from_a_real_one, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_the_file_says_of_a_step_is_what_is_run, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(strides_that_fused_ignores_have_two_right_answers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(features_and_what_is_not_judged_are_counted_visibly, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_library_passes_in_every_configuration, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_buffer_that_lies_otherwise_is_found, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_changed_element_of_a_transposed_tensor_is_found_by_its_row_major_index, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(an_imaginary_part_is_told_from_a_real_one, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(what_the_file_says_of_a_step_is_what_is_run, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(strides_that_fused_ignores_have_two_right_answers, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(features_and_what_is_not_judged_are_counted_visibly, set_up, made_suite_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,48 +7,13 @@
 
 #include "cmocka_test.h"
 #include "configurations.h"
+#include "made_suite.h"
 #include "report.h"
-#include "run.h"
-#include "vector_maker.h"
-
-static char folder[64], path[96];
-static vectors *made;
-static conform_suite *suite;
-static conform_subject ran;      /* the subject and ... */
-static conform_results *results; /* ... the results of the last run_one; tear_down frees them */
-
-static void load(void)
-{
-    const char *files[] = {path};
-    conform_error error;
-    conform_suite_free(suite);
-    write_vectors(made, path, (writing){0});
-    suite = conform_suite_load(files, 1, SGD_VECTORS_DIR "/defects.json", &error);
-    if (!suite)
-        fail_msg("%s", error.text);
-}
 
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(folder, "/tmp/sgd-run-XXXXXX");
-    assert_non_null(mkdtemp(folder));
-    snprintf(path, sizeof path, "%s/made.h5", folder);
-    made = made_vectors();
-    load();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    conform_results_free(results);
-    results = NULL;
-    conform_suite_free(suite);
-    suite = NULL;
-    made_vectors_free(made);
-    unlink(path);
-    return rmdir(folder);
+    return made_suite_begin(made_vectors());
 }
 
 /* ---- wrong backends ------------------------------------------------------------------------------------------------ */
@@ -83,17 +48,6 @@ static sgd_backend wrong_backend(mistake which)
     backend.step = wrong_step;
     made_mistake = which;
     return backend;
-}
-
-static void run_one(const sgd_backend *backend, sgd_defects defects, const char *glob)
-{
-    conform_error error;
-    ran = (conform_subject){backend->name, backend, SGD_SCHEDULE_SINGLE_PASS, 1, defects};
-    conform_suite_select(suite, NULL, glob);
-    conform_results_free(results);
-    results = conform_run(suite, &ran, 1, NULL, &error);
-    if (!results)
-        fail_msg("%s", error.text);
 }
 
 static difference first_difference(mistake which, const char *glob)
@@ -379,22 +333,22 @@ static void the_ledger_and_the_contract_name_the_same_cells(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_library_passes_in_every_configuration, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wrong_last_bit_is_found_where_it_is, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_hashed_array_is_located_by_the_oracle, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wrong_buffer_an_overrun_and_an_error_are_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_nan_payload_counts_only_where_the_contract_states_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_ledger_tells_torch_from_the_specification, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_contract_that_torch_does_not_keep_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_hash_that_nothing_has_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_buffer_too_many_or_too_few_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(only_undefined_elements_are_masked, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_left_to_chance_is_what_the_capture_says, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(junit_refuses_what_is_not_utf8, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(torch_is_claimed_only_where_its_defects_are_reproduced, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_run_of_nothing_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(results_do_not_depend_on_the_number_of_threads, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_ledger_and_the_contract_name_the_same_cells, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_library_passes_in_every_configuration, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_wrong_last_bit_is_found_where_it_is, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_hashed_array_is_located_by_the_oracle, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_wrong_buffer_an_overrun_and_an_error_are_found, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_nan_payload_counts_only_where_the_contract_states_it, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(the_ledger_tells_torch_from_the_specification, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_contract_that_torch_does_not_keep_is_found, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_hash_that_nothing_has_is_found, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_buffer_too_many_or_too_few_is_found, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(only_undefined_elements_are_masked, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(what_is_left_to_chance_is_what_the_capture_says, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(junit_refuses_what_is_not_utf8, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(torch_is_claimed_only_where_its_defects_are_reproduced, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(a_run_of_nothing_is_refused, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(results_do_not_depend_on_the_number_of_threads, set_up, made_suite_end),
+        cmocka_unit_test_setup_teardown(the_ledger_and_the_contract_name_the_same_cells, set_up, made_suite_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

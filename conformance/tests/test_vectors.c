@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cmocka_test.h"
+#include "refused.h"
 #include "vector_maker.h"
 
 typedef struct fixture {
@@ -233,22 +233,6 @@ static void a_flipped_bit_never_passes_for_content(void **state)
 }
 
 /* ---- numbers that don't add up ------------------------------------------------------------------------------------- */
-
-static void assert_inconsistent(const vectors *made, const char *reason)
-{
-    conform_error error = {""};
-    assert_false(vectors_check(made, &error));
-    if (!strstr(error.text, reason))
-        fail_msg("\"%s\" does not say \"%s\"", error.text, reason);
-}
-
-#define ASSERT_REFUSED_WITH(place, value, reason)                                                                          \
-    do {                                                                                                                   \
-        uint64_t kept = (place);                                                                                           \
-        (place) = (value);                                                                                                 \
-        assert_inconsistent(made, reason);                                                                                 \
-        (place) = kept;                                                                                                    \
-    } while (0)
 
 static void numbers_out_of_range_are_refused(void **state)
 {

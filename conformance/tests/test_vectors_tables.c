@@ -1,7 +1,5 @@
 /* test_vectors_tables.c - layouts, options of steps and sparse tensors that are out of range are refused, with their place. */
-#include <string.h>
-
-#include "cmocka_test.h"
+#include "refused.h"
 #include "vector_maker.h"
 
 static int set_up(void **state)
@@ -15,22 +13,6 @@ static int tear_down(void **state)
     made_vectors_free(*state);
     return 0;
 }
-
-static void assert_inconsistent(const vectors *made, const char *reason)
-{
-    conform_error error = {""};
-    assert_false(vectors_check(made, &error));
-    if (!strstr(error.text, reason))
-        fail_msg("\"%s\" does not say \"%s\"", error.text, reason);
-}
-
-#define ASSERT_REFUSED_WITH(place, value, reason)                                                                          \
-    do {                                                                                                                   \
-        uint64_t kept = (place);                                                                                           \
-        (place) = (value);                                                                                                 \
-        assert_inconsistent(made, reason);                                                                                 \
-        (place) = kept;                                                                                                    \
-    } while (0)
 
 /* Adds a layout of at most two dimensions; with one size it has one. */
 static uint32_t add_layout(vectors *made, uint64_t rows, uint64_t columns, uint64_t row_stride, uint64_t column_stride)
