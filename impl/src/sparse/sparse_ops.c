@@ -192,9 +192,7 @@ static sgd_status call(const sparse_context *context, strided_kind kind, double 
         operand->x = operand->out;
         return backend->scale(backend->context, &context->arithmetic, alpha, 1, operand);
     case STRIDED_ADDCMUL:
-        /* With the scalar beside it, a broadcast operand is the second of stride 0: the scalar loop. */
-        if (operand->inner == SGD_INNER_BROADCAST || operand->inner == SGD_INNER_BROADCAST_OTHER)
-            operand->inner = SGD_INNER_STRIDED_IN_PLACE;
+        operand->inner = layout_inner_beside_scalar(operand->inner);
         return backend->addcmul(backend->context, &context->arithmetic, -1, alpha, 1, operand);
     default:
         return backend->axpy(backend->context, &context->arithmetic, alpha, 1, operand);

@@ -7,16 +7,9 @@
 
 #include "engine.h"
 
-#define SCRATCH_ALIGNMENT 64
 #define AREAS 5 /* a changed gradient, one copy in order per operand, a cloned parameter */
 
-static size_t area_size(const step_item *item)
-{
-    size_t bytes = item->param.numel * sgd_dtype_size(item->param.dtype);
-    return (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
-}
-
-size_t by_op_scratch(const step_item *item) { return (item->flat ? 1 : AREAS) * area_size(item); }
+size_t by_op_scratch(const step_item *item) { return (item->flat ? 1 : AREAS) * step_item_bytes(item); }
 
 /* A list in the making. */
 typedef struct walk {
@@ -52,9 +45,8 @@ static void iterate(const step_item *item, operation operation, const operands *
     layout.strides[1] = tensor->y.data ? tensor->y.strides : tensor->x.strides;
     layout.strides[2] = tensor->y.data ? tensor->x.strides : NULL;
     iteration_make(&layout, tensor->in_place, out);
-    /* With the scalar beside it, a broadcast operand is the second of stride 0: the scalar loop. */
-    if (operation == ADDCMUL && (out->inner == SGD_INNER_BROADCAST || out->inner == SGD_INNER_BROADCAST_OTHER))
-        out->inner = SGD_INNER_STRIDED_IN_PLACE;
+    if (operation == ADDCMUL)
+        out->inner = layout_inner_beside_scalar(out->inner);
 }
 
 static sgd_status copy_in_order(const walk *walk, const step_item *item, const iteration *it, int operand, void *memory,
@@ -72,7 +64,7 @@ static sgd_status bring_in_order(const walk *walk, const by_op_tensor *tensor, c
 {
     if (iteration_is_in_order(it, operand))
         return SGD_OK;
-    void *copy = tensor->scratch + (size_t)(operand + 1) * area_size(tensor->item);
+    void *copy = tensor->scratch + (size_t)(operand + 1) * step_item_bytes(tensor->item);
     sgd_status status = copy_in_order(walk, tensor->item, it, operand, copy, *data, false);
     *data = copy;
     return status;
@@ -103,40 +95,12 @@ static sgd_status run_strided(const walk *walk, by_op_tensor *tensor, operation 
         status = bring_in_order(walk, tensor, &it, 1, &y);
     bool direct = iteration_is_in_order(&it, 0);
     if (!direct)
-        out = tensor->scratch + area_size(item);
+        out = tensor->scratch + step_item_bytes(item);
     sgd_operand operand = {.dtype = item->param.dtype, .inner = it.inner, .numel = item->param.numel, .row = it.row, .out = out,
                            .x = x, .y = y};
     if (!status)
         status = call(walk, operation, scalar, value, 1, &operand);
     return status || direct ? status : copy_in_order(walk, item, &it, 0, out, of->out.data, true);
-}
-
-static bool is_f16_nan(const void *element)
-{
-    uint16_t bits;
-    memcpy(&bits, element, sizeof bits);
-    return (bits & 0x7FFF) > 0x7C00;
-}
-
-/* ATen's conversion of a single f16 to float makes one NaN of all. */
-static void promote(sgd_dtype from, const void *in, sgd_dtype to, void *out)
-{
-    static const uint32_t nan = 0x7FFFFFFF;
-    number_convert(from, in, to, out);
-    if (from == SGD_F16 && to == SGD_F32 && is_f16_nan(in))
-        memcpy(out, &nan, sizeof nan);
-}
-
-/* Back: without F16C a NaN that comes from double loses its payload (c10/util/Half.h). */
-static void demote(sgd_contract contract, sgd_dtype from, const void *in, sgd_dtype to, void *out)
-{
-    number_convert(from, in, to, out);
-    if (contract == SGD_TORCH_2_13_CPU_BASE && from == SGD_F64 && to == SGD_F16 && is_f16_nan(out)) {
-        uint16_t bits;
-        memcpy(&bits, out, sizeof bits);
-        bits &= 0xFE00;
-        memcpy(out, &bits, sizeof bits);
-    }
 }
 
 /* The dtype that an operation on a parameter without dimensions takes from its option. */
@@ -157,13 +121,13 @@ static sgd_status run_promoted(const walk *walk, const step_item *item, sgd_dtyp
 {
     sgd_dtype dtype = item->param.dtype;
     _Alignas(16) unsigned char out[16], x[16], y[16];
-    promote(dtype, of->x.data, wide, x);
+    number_promote_element(dtype, of->x.data, wide, x);
     if (of->y.data)
-        promote(dtype, of->y.data, wide, y);
+        number_promote_element(dtype, of->y.data, wide, y);
     sgd_operand operand = {.dtype = wide, .numel = 1, .out = out, .x = x, .y = of->y.data ? y : NULL};
     sgd_status status = call(walk, operation, scalar, value, 1, &operand);
     if (!status)
-        demote(walk->arithmetic->contract, wide, out, dtype, of->out.data);
+        number_demote_element(walk->arithmetic->contract, wide, out, dtype, of->out.data);
     return status;
 }
 
@@ -183,7 +147,7 @@ static place clone_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])
         return (place){item->param.data, NULL};
     int64_t own[LAYOUT_DIMS];
     layout_like(item->param.ndim, item->param.shape, tensor_view_strides(&item->param, own), room);
-    return (place){tensor->scratch + (AREAS - 1) * area_size(item), room};
+    return (place){tensor->scratch + (AREAS - 1) * step_item_bytes(item), room};
 }
 
 static place buffer_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])

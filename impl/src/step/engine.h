@@ -39,6 +39,9 @@ sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend,
 
 bool tensor_view_same_shape(const tensor_view *x, const tensor_view *y);
 
+/* False where the library has no such dtype. */
+bool tensor_dtype(DLDataType type, sgd_dtype *out);
+
 /* Its strides, written to `room` where the descriptor leaves them out. */
 const int64_t *tensor_view_strides(const tensor_view *view, int64_t room[LAYOUT_DIMS]);
 
@@ -52,6 +55,11 @@ sgd_dtype number_promote(sgd_dtype dtype, DLDataType option);
 
 /* One element from one dtype to another of as many parts, rounded to nearest. */
 void number_convert(sgd_dtype from, const void *in, sgd_dtype to, void *out);
+
+/* The same on the way to the wider dtype and back, with PyTorch's NaNs: its conversion of a single f16 to float makes one of
+ * all, and without F16C one that comes from double loses its payload. */
+void number_promote_element(sgd_dtype from, const void *in, sgd_dtype to, void *out);
+void number_demote_element(sgd_contract contract, sgd_dtype from, const void *in, sgd_dtype to, void *out);
 
 /* Options with their tensors read, as the path takes them. */
 sgd_status options_resolve(const sgd_options *options, sgd_path path, sgd_hyper *out, sgd_error *error);
@@ -73,6 +81,9 @@ typedef struct step_item {
     bool write_grad; /* PyTorch writes p.grad */
     bool promotes;   /* without dimensions, beside an option of a wider dtype: addcmul_ and mul_ compute in that */
 } step_item;
+
+/* What an array of an item's takes in the scratch: its elements, up to a multiple of a cache line. */
+size_t step_item_bytes(const step_item *item);
 
 /* A param group, checked and ready to run. */
 typedef struct step_group {
@@ -118,7 +129,6 @@ struct sgd_workspace {
     sgd_step_tensor *tensors; /* those of one list */
     struct by_op_tensor *walks;
     sgd_operand *operands;
-    size_t *members;
     size_t capacity;
     size_t item_capacity;
     /* device memory */

@@ -240,6 +240,12 @@ static sgd_inner inner_of(const iteration *it, const layout *operands, bool in_p
     return SGD_INNER_CONTIGUOUS;
 }
 
+sgd_inner layout_inner_beside_scalar(sgd_inner inner)
+{
+    bool broadcast = inner == SGD_INNER_BROADCAST || inner == SGD_INNER_BROADCAST_OTHER;
+    return broadcast ? SGD_INNER_STRIDED_IN_PLACE : inner;
+}
+
 static void make_flat(const layout *operands, iteration *out)
 {
     out->ndim = 1;

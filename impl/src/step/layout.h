@@ -47,6 +47,9 @@ typedef struct iteration {
 /* `operands`: first the output, NULL where it is new; then the inputs, self before other.  `in_place`: the output is one of them. */
 void iteration_make(const layout *operands, bool in_place, iteration *out);
 
+/* The inner loop where a scalar tensor is one operand more: beside it a broadcast one is the second of stride 0. */
+sgd_inner layout_inner_beside_scalar(sgd_inner inner);
+
 /* Whether an operand lies in the order of the iteration. */
 bool iteration_is_in_order(const iteration *iteration, int operand);
 

@@ -3,48 +3,12 @@
  * torch/optim/sgd.py passes tensors on to add_(alpha=...), mul_ and addcmul_; which of them a tensor survives depends on its
  * dimensions and on requires_grad.
  */
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "engine.h"
 
 /* ---- values ------------------------------------------------------------------------------------------------------------ */
-
-static double half_value(uint16_t bits)
-{
-    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
-    if (exponent == 31 && mantissa) {
-        uint64_t payload = UINT64_C(0x7FF8000000000000) | (uint64_t)(bits & 0x8000) << 48 | (uint64_t)mantissa << 42;
-        double nan;
-        memcpy(&nan, &payload, sizeof nan);
-        return nan;
-    }
-    double magnitude = exponent == 31 ? INFINITY
-                       : exponent     ? ldexp(1024 + mantissa, exponent - 25)
-                                      : ldexp(mantissa, -24);
-    return bits >> 15 ? -magnitude : magnitude;
-}
-
-static double bfloat_value(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-static bool read_float(const void *data, uint8_t bits, double *out)
-{
-    uint16_t half;
-    float single;
-    switch (bits) {
-    case 16: memcpy(&half, data, sizeof half); *out = half_value(half); return true;
-    case 32: memcpy(&single, data, sizeof single); *out = single; return true;
-    case 64: memcpy(out, data, sizeof *out); return true;
-    default: return false;
-    }
-}
 
 static bool read_integer(const void *data, bool is_signed, uint8_t bits, double *out)
 {
@@ -64,14 +28,14 @@ sgd_status number_read(const sgd_tensor_option *option, double *out, sgd_error *
     const char *data = tensor->data ? (const char *)tensor->data + tensor->byte_offset : NULL;
     if (tensor->device.device_type != kDLCPU || !data || tensor->dtype.lanes != 1)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "a tensor option must be one element in host memory");
-    uint16_t half;
+    sgd_dtype dtype;
     bool read = false;
     switch (tensor->dtype.code) {
-    case kDLFloat: read = read_float(data, tensor->dtype.bits, out); break;
+    case kDLFloat:
     case kDLBfloat:
-        memcpy(&half, data, sizeof half);
-        *out = bfloat_value(half);
-        read = tensor->dtype.bits == 16;
+        read = tensor_dtype(tensor->dtype, &dtype);
+        if (read)
+            number_convert(dtype, data, SGD_F64, out);
         break;
     case kDLInt: read = read_integer(data, true, tensor->dtype.bits, out); break;
     case kDLUInt:
@@ -80,82 +44,6 @@ sgd_status number_read(const sgd_tensor_option *option, double *out, sgd_error *
     }
     return read ? SGD_OK : sgd_error_set(error, SGD_ERROR_DTYPE, "a tensor option of DLPack dtype code %d, %d bits",
                                          tensor->dtype.code, tensor->dtype.bits);
-}
-
-/* ---- promotion ---------------------------------------------------------------------------------------------------------- */
-
-/* c10::promoteTypes of a tensor's dtype and an option's, both without dimensions. */
-sgd_dtype number_promote(sgd_dtype dtype, DLDataType option)
-{
-    bool complex = dtype == SGD_C64 || dtype == SGD_C128;
-    bool is_float = option.code == kDLFloat || option.code == kDLBfloat;
-    if (is_float && option.bits == 64)
-        return complex ? SGD_C128 : SGD_F64;
-    bool half = dtype == SGD_F16 || dtype == SGD_BF16;
-    bool same = (option.code == kDLBfloat) == (dtype == SGD_BF16);
-    return half && is_float && (option.bits == 32 || !same) ? SGD_F32 : dtype;
-}
-
-/* F16C keeps a NaN's top bits, c10::BFloat16 makes one NaN of all. */
-static uint16_t narrow_nan(double value, int mantissa_bits)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return mantissa_bits == 7 ? 0x7FC0 : (uint16_t)(bits >> 48 & 0x8000) | 0x7E00 | (uint16_t)(bits >> 42 & 0x3FF);
-}
-
-/* To nearest, ties to even, from a value that a double holds exactly. */
-static uint16_t narrow_16(double value, int mantissa_bits, int bias)
-{
-    uint16_t sign = signbit(value) ? 0x8000 : 0, infinity = (uint16_t)(0x7FFF & ~((1 << mantissa_bits) - 1));
-    double magnitude = fabs(value);
-    if (isnan(value))
-        return narrow_nan(value, mantissa_bits);
-    int exponent = magnitude == 0 ? 1 - bias : isfinite(magnitude) ? ilogb(magnitude) : 0;
-    if (exponent < 1 - bias)
-        exponent = 1 - bias;
-    /* The biased exponent and the mantissa are one integer; rounding up may carry from one into the other. */
-    double scaled = nearbyint(ldexp(magnitude, mantissa_bits - exponent));
-    double joined = scaled + (double)(exponent + bias - 1) * (1 << mantissa_bits);
-    return sign | (joined < infinity ? (uint16_t)joined : infinity);
-}
-
-/* The parts of an element: one, or two of a complex number. */
-static int parts_of(sgd_dtype dtype) { return dtype == SGD_C64 || dtype == SGD_C128 ? 2 : 1; }
-
-static double part_read(sgd_dtype dtype, const void *element, int part)
-{
-    uint16_t half;
-    float single;
-    double wide;
-    switch (dtype) {
-    case SGD_F16:
-    case SGD_BF16:
-        memcpy(&half, element, sizeof half);
-        return dtype == SGD_F16 ? half_value(half) : bfloat_value(half);
-    case SGD_F32:
-    case SGD_C64: memcpy(&single, (const char *)element + part * (int)sizeof single, sizeof single); return single;
-    default: memcpy(&wide, (const char *)element + part * (int)sizeof wide, sizeof wide); return wide;
-    }
-}
-
-static void part_write(sgd_dtype dtype, void *element, int part, double value)
-{
-    float single = (float)value; /* a double, too, becomes 16 bits by way of float */
-    uint16_t half = dtype == SGD_F16 ? narrow_16(single, 10, 15) : narrow_16(single, 7, 127);
-    switch (dtype) {
-    case SGD_F16:
-    case SGD_BF16: memcpy(element, &half, sizeof half); break;
-    case SGD_F32:
-    case SGD_C64: memcpy((char *)element + part * (int)sizeof single, &single, sizeof single); break;
-    default: memcpy((char *)element + part * (int)sizeof value, &value, sizeof value);
-    }
-}
-
-void number_convert(sgd_dtype from, const void *in, sgd_dtype to, void *out)
-{
-    for (int part = 0; part < parts_of(from); part++)
-        part_write(to, out, part, part_read(from, in, part));
 }
 
 /* ---- what each path makes of a tensor ------------------------------------------------------------------------------------ */

@@ -10,7 +10,7 @@
 
 #define ALIGNMENT 64
 
-static size_t aligned_bytes(const step_item *item)
+size_t step_item_bytes(const step_item *item)
 {
     size_t bytes = item->param.numel * sgd_dtype_size(item->param.dtype);
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -45,7 +45,7 @@ static way way_of(const step_group *group, const step_item *item)
 static size_t scratch_of(const step_group *group, const step_item *item)
 {
     switch (way_of(group, item)) {
-    case WAY_GATHERED: return GATHERED_ARRAYS * aligned_bytes(item);
+    case WAY_GATHERED: return GATHERED_ARRAYS * step_item_bytes(item);
     case WAY_BY_OP: return by_op_scratch(item);
     default: return 0;
     }
@@ -83,8 +83,7 @@ static sgd_status reserve_lists(sgd_workspace *workspace, size_t count, sgd_erro
     if (workspace->capacity >= count)
         return SGD_OK;
     workspace->capacity = 0;
-    if (!GROW(workspace->tensors, count) || !GROW(workspace->walks, count) || !GROW(workspace->operands, count) ||
-        !GROW(workspace->members, count))
+    if (!GROW(workspace->tensors, count) || !GROW(workspace->walks, count) || !GROW(workspace->operands, count))
         return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
     workspace->capacity = count;
     return SGD_OK;
@@ -129,7 +128,6 @@ void workspace_clear(sgd_workspace *workspace)
     free(workspace->tensors);
     free(workspace->walks);
     free(workspace->operands);
-    free(workspace->members);
     *workspace = (sgd_workspace){0};
 }
 
@@ -194,7 +192,7 @@ static sgd_status copy_view(const list *list, const tensor_view *view, void *mem
 static sgd_status step_gathered(const list *list, const step_item *item)
 {
     char *scratch = list->workspace->scratch;
-    size_t bytes = aligned_bytes(item);
+    size_t bytes = step_item_bytes(item);
     bool momentum = item->buffer.data != NULL;
     sgd_step_tensor tensor = tensor_of(item);
     tensor.param = scratch;

@@ -3,7 +3,7 @@
 
 #include "engine.h"
 
-static bool dtype_from_dlpack(DLDataType type, sgd_dtype *out)
+bool tensor_dtype(DLDataType type, sgd_dtype *out)
 {
     static const struct {
         uint8_t code, bits;
@@ -55,7 +55,7 @@ sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend,
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu is NULL", what, index);
     if (tensor->ndim < 0 || (tensor->ndim > 0 && !tensor->shape))
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu has no shape", what, index);
-    if (!dtype_from_dlpack(tensor->dtype, &view.dtype))
+    if (!tensor_dtype(tensor->dtype, &view.dtype))
         return sgd_error_set(error, SGD_ERROR_DTYPE,
                              "%s %zu: DLPack dtype code %d, %d bits, %d lanes is none of f64, f32, f16, bf16, c64, c128",
                              what, index, tensor->dtype.code, tensor->dtype.bits, tensor->dtype.lanes);
