@@ -1,16 +1,16 @@
 """How many times as fast one implementation is as another, with what the noise of the run allows to say about it.
 
 Cases of a block run interleaved, one repetition of each per round, so that what disturbs the machine disturbs both: the two
-times of a round are a pair, and the interval comes from drawing pairs.
+times of a round are a pair.  The ratio is that of the medians.  Its interval is the exact one for the median of the pairs'
+ratios, between two of their order statistics (SciPy's quantile_test).  It supposes nothing about how times are distributed, and
+one disturbed round at either end does not widen it; a bootstrap of the medians was three times as wide with 9 rounds of a machine
+that drifts by 10 %, and with 3 rounds held the truth 7 times in 10.
 """
-import warnings
+import statistics
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import DegenerateDataWarning, bootstrap
-
-RESAMPLES = 2000
-LEAST_PAIRS = 3  # fewer have no interval
+CONFIDENCE = 0.95
+LEAST_PAIRS = 6  # of five, even the widest interval has no more than 93.75 %
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,22 @@ class Ratio:
             return "unclear"
         return "faster" if self.low > 1 else "slower"
 
+    def __str__(self):
+        digits = 0 if self.value >= 100 else 1 if self.value >= 10 else 2
+        text = f"{self.value:.{digits}f}"
+        return text if self.low is None else f"{text} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
-def _median_ratio(times, others, axis=-1):
-    return np.median(others, axis=axis) / np.median(times, axis=axis)
 
-
-def ratio(times, others, seed=0):
+def ratio(times, others):
     """The ratio of medians, above 1 where `times` are the shorter ones; both are {round: time}.  None without a pair."""
     rounds = sorted(times.keys() & others.keys())
     if not rounds:
         return None
-    pairs = [np.array([side[round_] for round_ in rounds], dtype=float) for side in (times, others)]
-    value = float(_median_ratio(*pairs))
+    value = statistics.median(others[each] for each in rounds) / statistics.median(times[each] for each in rounds)
     if len(rounds) < LEAST_PAIRS:
         return Ratio(value, None, None, len(rounds))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # all pairs alike: the interval is the value
-        interval = bootstrap(pairs, _median_ratio, paired=True, vectorized=True, n_resamples=RESAMPLES,
-                             confidence_level=0.95, method="percentile",
-                             rng=np.random.default_rng(seed)).confidence_interval
-    low, high = float(interval.low), float(interval.high)
-    return Ratio(value, *((low, high) if np.isfinite([low, high]).all() else (value, value)), len(rounds))
+    from scipy.stats import quantile_test  # half a second to import, which no mistyped command line should take
+
+    interval = quantile_test([others[each] / times[each] for each in rounds], p=0.5).confidence_interval(CONFIDENCE)
+    # The ratio of the medians is no order statistic of the ratios: where it lies outside, the interval takes it in.
+    return Ratio(value, min(value, float(interval.low)), max(value, float(interval.high)), len(rounds))
