@@ -140,33 +140,38 @@ static void D(eager_block)(const step_scalars *s, const step_run *run, size_t at
         D(axpy_all)(run->axpy, (PART)s->minus_lr, p, g, p, n);
 }
 
-static void D(eager)(const step_scalars *scalars, const step_run *run)
+static void D(eager)(const step_scalars *scalars, size_t count, const step_run *runs)
 {
-    for (size_t at = 0; at < run->count; at += BLOCK)
-        D(eager_block)(scalars, run, at, run->count - at < BLOCK ? run->count - at : BLOCK);
+    for (const step_run *run = runs; run < runs + count; run++)
+        for (size_t at = 0; at < run->count; at += BLOCK)
+            D(eager_block)(scalars, run, at, run->count - at < BLOCK ? run->count - at : BLOCK);
 }
 
 /* ---- single operations ----------------------------------------------------------------------------------------------------- */
 
-static void D(negate)(const operand_scalars *scalars, const operand_run *run)
+static void D(negate)(const operand_scalars *scalars, size_t count, const operand_run *runs)
 {
     (void)scalars;
-    D(negate_all)(run->rounding, run->out, run->x, run->count);
+    for (const operand_run *run = runs; run < runs + count; run++)
+        D(negate_all)(run->rounding, run->out, run->x, run->count);
 }
 
-static void D(axpy)(const operand_scalars *scalars, const operand_run *run)
+static void D(axpy)(const operand_scalars *scalars, size_t count, const operand_run *runs)
 {
-    D(axpy_all)(run->rounding, (PART)scalars->alpha, run->out, run->x, run->y, run->count);
+    for (const operand_run *run = runs; run < runs + count; run++)
+        D(axpy_all)(run->rounding, (PART)scalars->alpha, run->out, run->x, run->y, run->count);
 }
 
-static void D(scale)(const operand_scalars *scalars, const operand_run *run)
+static void D(scale)(const operand_scalars *scalars, size_t count, const operand_run *runs)
 {
-    D(scale_all)(run->rounding, (PART)scalars->alpha, scalars->scalar_first, run->out, run->x, run->count);
+    for (const operand_run *run = runs; run < runs + count; run++)
+        D(scale_all)(run->rounding, (PART)scalars->alpha, scalars->scalar_first, run->out, run->x, run->count);
 }
 
-static void D(addcmul)(const operand_scalars *scalars, const operand_run *run)
+static void D(addcmul)(const operand_scalars *scalars, size_t count, const operand_run *runs)
 {
-    D(addcmul_all)(run->rounding, (PART)scalars->value, (PART)scalars->alpha, run->out, run->x, run->y, run->count);
+    for (const operand_run *run = runs; run < runs + count; run++)
+        D(addcmul_all)(run->rounding, (PART)scalars->value, (PART)scalars->alpha, run->out, run->x, run->y, run->count);
 }
 
 #undef BLOCK

@@ -1,6 +1,6 @@
 /* kernels.h - the inner loops of the CPU backend: one table per instruction set, all with the same bits.
  *
- * A kernel works on one run of consecutive elements that all round by the same rule.  Which elements are body and which are
+ * A kernel works on runs, each of consecutive elements that all round by the same rule.  Which elements are body and which are
  * tail is segments.h's business; how the hyper-parameters round is scalars.c's.
  */
 #ifndef SGD_CPU_KERNELS_H
@@ -46,8 +46,9 @@ typedef struct operand_run {
     size_t count;
 } operand_run;
 
-typedef void step_kernel(const step_scalars *scalars, const step_run *run);
-typedef void operand_kernel(const operand_scalars *scalars, const operand_run *run);
+/* `count` runs, one after the other, under the same scalars. */
+typedef void step_kernel(const step_scalars *scalars, size_t count, const step_run *runs);
+typedef void operand_kernel(const operand_scalars *scalars, size_t count, const operand_run *runs);
 
 /* NULL where a dtype has no such kernel. */
 typedef struct cpu_kernels {

@@ -221,18 +221,23 @@ static ALWAYS_INLINE void D(addcmul_block)(rounding r, const D(factors) *factors
     }
 
 #define STEP_KERNEL(kernel)                                                                                            \
-    static void D(kernel)(const step_scalars *scalars, const step_run *run)                                            \
+    static void D(kernel)(const step_scalars *scalars, size_t count, const step_run *runs)                             \
     {                                                                                                                  \
         const D(registers) s = D(broadcast_all)(scalars);                                                              \
-        const step_run local = *run;                                                                                   \
-        LOOP(D(kernel##_block), local.axpy, &s, &local)                                                                \
+        for (size_t i = 0; i < count; i++) {                                                                           \
+            const step_run local = runs[i];                                                                            \
+            LOOP(D(kernel##_block), local.axpy, &s, &local)                                                            \
+        }                                                                                                              \
     }
 
 #define OPERAND_KERNEL(kernel)                                                                                         \
-    static void D(kernel)(const operand_scalars *scalars, const operand_run *run)                                      \
+    static void D(kernel)(const operand_scalars *scalars, size_t count, const operand_run *runs)                       \
     {                                                                                                                  \
         const D(factors) factors = {W(broadcast)(scalars->alpha), W(broadcast)(scalars->value)};                       \
-        LOOP(D(kernel##_block), run->rounding, &factors, run)                                                          \
+        for (size_t i = 0; i < count; i++) {                                                                           \
+            const operand_run local = runs[i];                                                                         \
+            LOOP(D(kernel##_block), local.rounding, &factors, &local)                                                  \
+        }                                                                                                              \
     }
 
 STEP_KERNEL(eager)

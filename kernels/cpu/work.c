@@ -45,7 +45,7 @@ static size_t run_tensor(const work *work, const sgd_step_tensor *tensor, segmen
                     .count = end - begin,
                     .first = tensor->first,
                     .write_grad = tensor->write_grad};
-    work->step_kernels[tensor->dtype](&work->step_scalars[tensor->dtype], &run);
+    work->step_kernels[tensor->dtype](&work->step_scalars[tensor->dtype], 1, &run);
     return end;
 }
 
@@ -59,7 +59,7 @@ static size_t run_operand(const work *work, const sgd_operand *operand, segmenti
                        .x = offset(operand->x, bytes),
                        .y = offset(operand->y, bytes),
                        .count = end - begin};
-    work->operand_kernels[operand->dtype](&work->operand_scalars[operand->dtype], &run);
+    work->operand_kernels[operand->dtype](&work->operand_scalars[operand->dtype], 1, &run);
     return end;
 }
 
