@@ -2,10 +2,11 @@
 
 Cases of a block run interleaved, one repetition of each per round, so that what disturbs the machine disturbs both: the two
 times of a round are a pair.  The ratio is that of the medians.  Its interval is the exact one for the median of the pairs'
-ratios, between two of their order statistics (SciPy's quantile_test).  It supposes nothing about how times are distributed, and
-one disturbed round at either end does not widen it; a bootstrap of the medians was three times as wide with 9 rounds of a machine
-that drifts by 10 %, and with 3 rounds held the truth 7 times in 10.
+ratios, between two of their order statistics (a binomial quantile, as in a sign test).  It supposes nothing about how times are
+distributed, and one disturbed round at either end does not widen it; a bootstrap of the medians was three times as wide with 9
+rounds of a machine that drifts by 10 %, and with 3 rounds held the truth 7 times in 10.
 """
+import functools
 import statistics
 from dataclasses import dataclass
 
@@ -34,6 +35,14 @@ class Ratio:
         return text if self.low is None else f"{text} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
+@functools.cache
+def _outside(pairs):
+    """How many of the ratios may lie below the interval, and as many above: each lies below the true median with chance 1/2."""
+    from scipy.stats import binom  # half a second to import, which no mistyped command line should take
+
+    return int(binom.ppf((1 - CONFIDENCE) / 2, pairs, 0.5)) - 1
+
+
 def ratio(times, others):
     """The ratio of medians, above 1 where `times` are the shorter ones; both are {round: time}.  None without a pair."""
     rounds = sorted(times.keys() & others.keys())
@@ -42,8 +51,7 @@ def ratio(times, others):
     value = statistics.median(others[each] for each in rounds) / statistics.median(times[each] for each in rounds)
     if len(rounds) < LEAST_PAIRS:
         return Ratio(value, None, None, len(rounds))
-    from scipy.stats import quantile_test  # half a second to import, which no mistyped command line should take
-
-    interval = quantile_test([others[each] / times[each] for each in rounds], p=0.5).confidence_interval(CONFIDENCE)
+    ratios = sorted(others[each] / times[each] for each in rounds)
+    outside = _outside(len(rounds))
     # The ratio of the medians is no order statistic of the ratios: where it lies outside, the interval takes it in.
-    return Ratio(value, min(value, float(interval.low)), max(value, float(interval.high)), len(rounds))
+    return Ratio(value, min(value, ratios[outside]), max(value, ratios[-1 - outside]), len(rounds))
