@@ -5,6 +5,9 @@
  * lists (`negate`, `axpy`, `scale`, `copy`).  What each must compute, rounding by rounding, is the numeric contract:
  * reference/contract/rules.def, or `sgd-conform contract`.
  *
+ * A backend can do more of its work once: what it makes of a step's lists of tensors it may keep as a plan (`prepare`), which
+ * the library runs for as long as the same tensors step (`run`).  `step` is required and enough.
+ *
  * sgd_backend, sgd_arithmetic and sgd_hyper begin with their size, so that a later version can append members: read only what
  * struct_size covers.  The structs that travel in arrays are fixed for an ABI version.  Pointers are device pointers, made by
  * `allocate` or by the user on that device, borrowed for the call.  A call may return before the device is done;
@@ -25,7 +28,7 @@
 extern "C" {
 #endif
 
-#define SGD_BACKEND_ABI_VERSION 2
+#define SGD_BACKEND_ABI_VERSION 3
 
 /* What the arithmetic of a call depends on besides its operands. */
 typedef struct sgd_arithmetic {
@@ -57,6 +60,13 @@ typedef struct sgd_step_tensor {
     void *grad;   /* read; written only if write_grad */
     void *buffer; /* read and written when momentum != 0, else NULL */
 } sgd_step_tensor;
+
+/* Tensors of a plan that step together, as a call of `step` takes them. */
+typedef struct sgd_list {
+    sgd_path path; /* holds here in place of the arithmetic's */
+    size_t count;
+    const sgd_step_tensor *tensors;
+} sgd_list;
 
 /* One operand list entry of a single operation: numel elements each; out may be x or y itself, else they do not overlap. */
 typedef struct sgd_operand {
@@ -111,6 +121,21 @@ typedef struct sgd_backend {
      * index below shape[0 .. ndim); strides count elements, may be 0 or negative in `in`.  NULL: contiguous tensors only. */
     sgd_status (*copy_strided)(void *context, size_t size, int32_t ndim, const int64_t *shape, void *out,
                                const int64_t *out_strides, const void *in, const int64_t *in_strides);
+
+    /* Whole steps, prepared once; all three or none.
+     *
+     * prepare: makes a plan of lists, all of one optimizer step, in which no two tensors share memory.  Arithmetic, lists and
+     * the array of tensors are borrowed for the call; the memory of params, gradients and buffers stays where it is for as long
+     * as the plan is run.  *plan comes in as NULL or as an earlier plan of this context, which is given up: its memory may be
+     * used again, and should be, since a training loop has new gradients, hence a new plan, at every step.  On an error nothing
+     * has been computed, and *plan, NULL or not, is good for `prepare` and `discard` only.
+     * run: one step of all lists, hypers[i] being that of lists[i].  Values may change from run to run, not so whether momentum
+     * is 0 and whether there is a grad_scale; `first` holds at every run.  An answer other than SGD_OK is a step that failed in
+     * the middle.  A plan is run by one thread at a time, different ones at once.
+     * discard: frees a plan; takes NULL. */
+    sgd_status (*prepare)(void *context, const sgd_arithmetic *arithmetic, size_t list_count, const sgd_list *lists, void **plan);
+    sgd_status (*run)(void *context, void *plan, const sgd_hyper *const *hypers);
+    void (*discard)(void *context, void *plan);
 } sgd_backend;
 
 /* ---- the built-in CPU backend --------------------------------------------------------------------------------------- */

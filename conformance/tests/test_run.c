@@ -46,6 +46,7 @@ static sgd_backend wrong_backend(mistake which)
     sgd_backend backend = *sgd_backend_cpu(SGD_ISA_SCALAR);
     backend.name = "wrong";
     backend.step = wrong_step;
+    backend.prepare = NULL, backend.run = NULL, backend.discard = NULL; /* they are right */
     made_mistake = which;
     return backend;
 }

@@ -30,9 +30,9 @@ static sgd_status cpu_synchronize(void *context)
     return SGD_OK;
 }
 
-static step_kernel *const *kernels_of_step(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper)
+step_kernel *const *kernels_of_step(const cpu_kernels *kernels, sgd_path path, const sgd_hyper *hyper)
 {
-    if (arithmetic->path == SGD_FUSED)
+    if (path == SGD_FUSED)
         return hyper->grad_scale ? kernels->fused_scaled : kernels->fused;
     return hyper->lr_addcmul || hyper->weight_decay_addcmul ? kernels->eager_addcmul : kernels->eager;
 }
@@ -44,7 +44,7 @@ static sgd_status cpu_step(void *context, const sgd_arithmetic *arithmetic, cons
                  .count = count,
                  .tensors = tensors,
                  .operation = OP_STEP,
-                 .step_kernels = kernels_of_step(context, arithmetic, hyper)};
+                 .step_kernels = kernels_of_step(context, arithmetic->path, hyper)};
     for (size_t i = 0; i < count; i++)
         if (!work.step_kernels[tensors[i].dtype])
             return SGD_ERROR_UNSUPPORTED;
@@ -161,7 +161,10 @@ static const sgd_backend cpu_backends[] = {
      .axpy = cpu_axpy,                                         \
      .scale = cpu_scale,                                       \
      .addcmul = cpu_addcmul,                                   \
-     .copy_strided = cpu_copy_strided},
+     .copy_strided = cpu_copy_strided,                         \
+     .prepare = plan_prepare,                                  \
+     .run = plan_run,                                          \
+     .discard = plan_discard},
 #include "isa.def"
 #undef ISA
 };

@@ -23,8 +23,7 @@ static size_t item_numel(const work *work, size_t i)
 
 static void *offset(const void *memory, size_t bytes) { return memory ? (char *)memory + bytes : NULL; }
 
-/* From element `begin` up to `end` or the nearest end of a segment of any of the step's operations. */
-static size_t run_tensor(const work *work, const sgd_step_tensor *tensor, segmenting segmenting, size_t begin, size_t end)
+step_run cut_run(segmenting segmenting, const sgd_step_tensor *tensor, size_t begin, size_t end)
 {
     segment axpy = segment_of(segmenting, OP_AXPY, begin);
     segment scale = axpy, addcmul = axpy;
@@ -36,17 +35,15 @@ static size_t run_tensor(const work *work, const sgd_step_tensor *tensor, segmen
     end = scale.end < end ? scale.end : end;
     end = addcmul.end < end ? addcmul.end : end;
     size_t bytes = begin * sgd_dtype_size(tensor->dtype);
-    step_run run = {.axpy = axpy.rounding,
-                    .scale = scale.rounding,
-                    .addcmul = addcmul.rounding,
-                    .param = offset(tensor->param, bytes),
-                    .grad = offset(tensor->grad, bytes),
-                    .buffer = offset(tensor->buffer, bytes),
-                    .count = end - begin,
-                    .first = tensor->first,
-                    .write_grad = tensor->write_grad};
-    work->step_kernels[tensor->dtype](&work->step_scalars[tensor->dtype], 1, &run);
-    return end;
+    return (step_run){.axpy = axpy.rounding,
+                      .scale = scale.rounding,
+                      .addcmul = addcmul.rounding,
+                      .param = offset(tensor->param, bytes),
+                      .grad = offset(tensor->grad, bytes),
+                      .buffer = offset(tensor->buffer, bytes),
+                      .count = end - begin,
+                      .first = tensor->first,
+                      .write_grad = tensor->write_grad};
 }
 
 static size_t run_operand(const work *work, const sgd_operand *operand, segmenting segmenting, size_t begin, size_t end)
@@ -69,6 +66,13 @@ static void copy(const sgd_operand *operand, size_t begin, size_t end)
     memcpy((char *)operand->out + begin * size, (const char *)operand->x + begin * size, (end - begin) * size);
 }
 
+size_t first_of_kernels(const sgd_arithmetic *arithmetic, const sgd_step_tensor *tensor)
+{
+    bool body_done = arithmetic->path == SGD_FUSED && sgd_dtype_size(tensor->dtype) == 2 &&
+                     arithmetic->defects == SGD_DEFECTS_REPRODUCE;
+    return body_done ? tensor->numel - tensor->numel % 16 : 0;
+}
+
 /* Elements [begin, end) of item i, segment by segment. */
 static void run_range(const work *work, size_t i, size_t begin, size_t end)
 {
@@ -86,22 +90,26 @@ static void run_range(const work *work, size_t i, size_t begin, size_t end)
     }
     const sgd_step_tensor *tensor = &work->tensors[i];
     segmenting segmenting = segmenting_of(work->arithmetic, tensor->dtype, SGD_INNER_CONTIGUOUS, 0, tensor->numel);
-    bool body_done = work->arithmetic->path == SGD_FUSED && sgd_dtype_size(tensor->dtype) == 2 &&
-                     work->arithmetic->defects == SGD_DEFECTS_REPRODUCE; /* by defect_191763_step */
-    if (body_done && begin < tensor->numel - tensor->numel % 16)
-        begin = tensor->numel - tensor->numel % 16;
-    while (begin < end)
-        begin = run_tensor(work, tensor, segmenting, begin, end);
+    size_t own = first_of_kernels(work->arithmetic, tensor);
+    begin = begin < own ? own : begin;
+    while (begin < end) {
+        step_run run = cut_run(segmenting, tensor, begin, end);
+        work->step_kernels[tensor->dtype](&work->step_scalars[tensor->dtype], 1, &run);
+        begin += run.count;
+    }
 }
 
-/* The share of item i, which lies at `item` bytes of the whole list, that ends at byte `boundary`: in elements. */
-static size_t share_end(size_t boundary, size_t item, size_t size, size_t numel)
+size_t share_of_item(size_t bytes, size_t element_size, size_t numel)
 {
-    if (boundary <= item)
-        return 0;
-    size_t elements = (boundary - item) / size;
+    size_t elements = bytes / element_size;
     elements += (SPLIT_ELEMENTS - elements % SPLIT_ELEMENTS) % SPLIT_ELEMENTS;
     return elements < numel ? elements : numel;
+}
+
+/* The same for item i, which lies at byte `item` of the whole list. */
+static size_t share_end(size_t boundary, size_t item, size_t size, size_t numel)
+{
+    return boundary <= item ? 0 : share_of_item(boundary - item, size, numel);
 }
 
 /* Bytes [begin, end) of the concatenated list. */
@@ -117,17 +125,23 @@ static void run_share(const work *work, size_t begin, size_t end)
     }
 }
 
+size_t worthwhile_threads(const sgd_arithmetic *arithmetic, size_t bytes)
+{
+    if (bytes < PARALLEL_BYTES)
+        return 1;
+    size_t useful = 1 + bytes / (PARALLEL_BYTES / 2); /* no thread gets less than half of what is worth one */
+    size_t asked = arithmetic->threads ? arithmetic->threads : (size_t)omp_get_max_threads();
+    size_t threads = asked < useful ? asked : useful;
+    return threads < MOST_THREADS ? threads : MOST_THREADS;
+}
+
 void run_work(const work *work)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < work->count; i++)
         bytes += item_numel(work, i) * sgd_dtype_size(item_dtype(work, i));
-    size_t useful = 1 + bytes / (PARALLEL_BYTES / 2); /* no thread gets less than half of what is worth one */
-    size_t asked = work->arithmetic->threads ? work->arithmetic->threads : (size_t)omp_get_max_threads();
-    size_t threads = asked < useful ? asked : useful;
-    if (threads > MOST_THREADS)
-        threads = MOST_THREADS;
-    if (threads == 1 || bytes < PARALLEL_BYTES) {
+    size_t threads = worthwhile_threads(work->arithmetic, bytes);
+    if (threads == 1) {
         run_share(work, 0, bytes);
         return;
     }

@@ -23,6 +23,7 @@ typedef struct dict_entry {
 struct sgd_dict {
     dict_entry *entries;
     size_t count, capacity;
+    bool *holds; /* of state[p]: its optimizer's workspace.holds, which a change ends; NULL: nobody's */
 };
 
 void dict_clear(sgd_dict *dict); /* its entries; it may be used again */

@@ -106,6 +106,7 @@ sgd_status group_add(sgd_optimizer *optimizer, const sgd_group *group, unsigned 
     if (status)
         return status;
     size_t total = members->param_count + group->count;
+    optimizer->workspace.holds = false;
     sgd_dict values = {0};
     param_group *added = NULL;
     status = group_values(group, &optimizer->defaults, &values, error);

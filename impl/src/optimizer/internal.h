@@ -61,10 +61,12 @@ struct sgd_optimizer {
     unsigned depth; /* of calls that run callbacks */
     bool busy[CALL_COUNT];
     bool destroyed; /* by a callback; gone when the outermost call returns */
-    /* Work space of a step, made when parameters are added, so that a step allocates none. */
+    /* Work space of a step, made when parameters are added, so that a step allocates none.  Where the workspace holds a step,
+     * that is made of `steps` and `prepared`; every call that changes params or state ends it. */
     sgd_item *items;
     step_item *prepared;
-    step_group *steps; /* one per part of a group */
+    step_group *steps; /* one per part of a group, `part_count` of them in the last step */
+    size_t part_count;
     sgd_options *options;
     sgd_gradient *slots; /* of sgd_optimizer_step */
     size_t slot_count;
@@ -115,6 +117,9 @@ sgd_status options_check_defaults(const sgd_dict *defaults, sgd_options *out, sg
 /* ---- state.c --------------------------------------------------------------------------------------------------------- */
 
 sgd_status check_tensor_index(const sgd_optimizer *optimizer, size_t tensor, const void *out, sgd_error *error);
+
+/* Sees to it that a parameter at its first place has a state. */
+sgd_status parameter_state(sgd_optimizer *optimizer, parameter *param, sgd_error *error);
 sgd_status others_add(other_state **others, size_t *count, const sgd_value *key, sgd_dict **out, sgd_error *error);
 void others_clear(other_state **others, size_t *count);
 

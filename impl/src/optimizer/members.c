@@ -246,6 +246,7 @@ sgd_status sgd_optimizer_set_groups(sgd_optimizer *optimizer, const sgd_group *g
         status = members_link(members.params, members.param_count, error);
     if (!status)
         status = match_params(&optimizer->members, &members, &match, error);
+    optimizer->workspace.holds = false;
     if (!status && !members_reserve_work(optimizer, members.group_count, members.param_count))
         status = no_memory(error);
     if (status) {
@@ -285,6 +286,7 @@ sgd_status sgd_optimizer_set_params(sgd_optimizer *optimizer, const DLTensor *pa
             status = descriptor_copy(&params[made], &copies[made], error);
         made += !status;
     }
+    optimizer->workspace.holds = false;
     for (size_t i = 0; i < made; i++) {
         DLTensor old = members->params[i].descriptor;
         if (!status)

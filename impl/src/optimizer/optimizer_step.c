@@ -26,18 +26,16 @@ static sgd_status new_dense_buffer(const sgd_optimizer *optimizer, const sgd_opt
 }
 
 /* Keeps a buffer and all that it takes to make it state, so that nothing can fail after the step. */
-static sgd_status keep_pending(parameter *first, const sgd_value *value, sgd_error *error)
+static sgd_status keep_pending(sgd_optimizer *optimizer, parameter *first, const sgd_value *value, sgd_error *error)
 {
-    if (!first->state) {
-        sgd_status status = sgd_dict_create(&first->state, error);
-        if (status)
-            return status;
-    }
+    sgd_status status = parameter_state(optimizer, first, error);
+    if (status)
+        return status;
     char *key = dict_reserve(first->state) ? text_copy(BUFFER_KEY) : NULL;
     if (!key)
         return no_memory(error);
     stored pending;
-    sgd_status status = stored_copy(value, &pending, error);
+    status = stored_copy(value, &pending, error);
     if (status) {
         free(key);
         return status;
@@ -60,12 +58,12 @@ static sgd_status make_pending(sgd_optimizer *optimizer, const sgd_options *opti
     else if (!grad->dense)
         status = owned_sparse_create(NULL, &made, error);
     else if (arguments->memory && arguments->memory[index].kind == SGD_VALUE_TENSOR)
-        return keep_pending(&optimizer->members.params[param->first], &arguments->memory[index], error);
+        return keep_pending(optimizer, &optimizer->members.params[param->first], &arguments->memory[index], error);
     else
         status = new_dense_buffer(optimizer, options, param, grad->dense, &made, error);
     if (status || made.kind == SGD_VALUE_NONE)
         return status;
-    status = keep_pending(&optimizer->members.params[param->first], &made, error);
+    status = keep_pending(optimizer, &optimizer->members.params[param->first], &made, error);
     made.type->release(made.object);
     return status;
 }
@@ -188,51 +186,99 @@ static sgd_status prepare_part(sgd_optimizer *optimizer, size_t g, size_t begin,
     return status ? status : step_reserve(part, &optimizer->workspace, error);
 }
 
-static sgd_status prepare_parts(sgd_optimizer *optimizer, const sgd_scaling *scaling, size_t *parts, sgd_error *error)
+static sgd_status prepare_parts(sgd_optimizer *optimizer, const sgd_scaling *scaling, sgd_error *error)
 {
     const members *members = &optimizer->members;
     sgd_status status = SGD_OK;
-    *parts = 0;
+    optimizer->part_count = 0;
     for (size_t g = 0; g < members->group_count && !status; g++) {
         const param_group *group = members->groups[g];
         size_t begin = group->first, end;
         for (; begin < group->first + group->count && !status; begin = end) {
             end = part_end(members, group, begin);
-            status = prepare_part(optimizer, g, begin, end, scaling, &optimizer->steps[*parts], error);
-            *parts += !status;
+            status = prepare_part(optimizer, g, begin, end, scaling, &optimizer->steps[optimizer->part_count], error);
+            optimizer->part_count += !status;
         }
     }
     return status;
 }
 
-static sgd_status run_part(sgd_optimizer *optimizer, step_group *part, sgd_error *error)
+/* A tensor that is there twice is stepped twice, one after the other. */
+static step_kind kind_of(const members *members)
 {
-    sgd_status status = step_run(part, &optimizer->workspace, error);
-    for (size_t i = 0; i < part->count && !status; i++) {
-        const sgd_item *item = part->items[i].from;
-        const parameter *param = &optimizer->members.params[item - optimizer->items];
+    for (size_t i = 0; i < members->param_count; i++)
+        if (members->params[i].previous != NO_INDEX)
+            return STEP_ONCE;
+    return STEP_AGAIN;
+}
+
+/* Buffers that a part of the step has made. */
+static void commit_part(sgd_optimizer *optimizer, const step_group *part)
+{
+    for (size_t i = 0; i < part->count; i++) {
+        const parameter *param = &optimizer->members.params[part->items[i].from - optimizer->items];
         parameter *first = &optimizer->members.params[param->first];
-        if (first->pending_key && item->has_buffer)
+        if (first->pending_key && part->items[i].active)
             commit_pending(first);
     }
-    return status;
+}
+
+/* ---- the next step ------------------------------------------------------------------------------------------------------- */
+
+/* Whether options and gradients lead to the step that the workspace holds; takes over what may have changed. */
+static bool still_holds(sgd_optimizer *optimizer, const sgd_step_arguments *arguments, bool *moved)
+{
+    const members *members = &optimizer->members;
+    step_group *part = optimizer->steps;
+    if (!optimizer->workspace.holds)
+        return false;
+    for (size_t g = 0; g < members->group_count; g++) {
+        sgd_options options;
+        if (sgd_options_from_dict(&members->groups[g]->values, &options, NULL))
+            return false;
+        if (members->groups[g]->count > 0 && !step_group_renew(part++, &options, arguments->scaling))
+            return false;
+    }
+    for (size_t i = 0; i < members->param_count; i++) {
+        const sgd_gradient *grad = &arguments->grads[i];
+        step_item *item = &optimizer->prepared[i];
+        if (grad->sparse || item->active != (grad->dense != NULL) ||
+            (item->active && !tensor_view_renew(&item->grad, grad->dense, moved)))
+            return false;
+    }
+    return true;
 }
 
 /* ---- a step without hooks ------------------------------------------------------------------------------------------------ */
 
+static sgd_status prepare_step(sgd_optimizer *optimizer, const sgd_step_arguments *arguments, sgd_error *error)
+{
+    bool moved = false;
+    if (still_holds(optimizer, arguments, &moved))
+        return moved ? steps_plan_moved(optimizer->steps, optimizer->part_count, &optimizer->workspace, error) : SGD_OK;
+    optimizer->workspace.holds = false;
+    sgd_status status = make_items(optimizer, arguments, error);
+    if (!status)
+        status = prepare_parts(optimizer, arguments->scaling, error);
+    return status ? status
+                  : steps_plan(optimizer->steps, optimizer->part_count, kind_of(&optimizer->members), &optimizer->workspace, error);
+}
+
 static sgd_status take_step(sgd_optimizer *optimizer, const sgd_step_arguments *arguments, sgd_error *error)
 {
-    size_t parts = 0;
+    size_t done = 0;
     if (arguments->count != optimizer->members.param_count)
         return sgd_error_set(error, SGD_ERROR_SHAPE, "%zu gradients for %zu parameters", arguments->count,
                              optimizer->members.param_count);
     if (arguments->count > 0 && !arguments->grads)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "grads is NULL");
-    sgd_status status = make_items(optimizer, arguments, error);
+    sgd_status status = prepare_step(optimizer, arguments, error);
     if (!status)
-        status = prepare_parts(optimizer, arguments->scaling, &parts, error);
-    for (size_t i = 0; i < parts && !status; i++)
-        status = run_part(optimizer, &optimizer->steps[i], error);
+        status = steps_run(optimizer->steps, optimizer->part_count, &optimizer->workspace, &done, error);
+    if (optimizer->workspace.holds)
+        return status; /* it had nothing to make */
+    for (size_t i = 0; i < done; i++)
+        commit_part(optimizer, &optimizer->steps[i]);
     step_release(&optimizer->workspace);
     drop_pending(&optimizer->members);
     return status;

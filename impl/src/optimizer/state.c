@@ -15,14 +15,21 @@ sgd_status check_tensor_index(const sgd_optimizer *optimizer, size_t tensor, con
     return SGD_OK;
 }
 
+sgd_status parameter_state(sgd_optimizer *optimizer, parameter *param, sgd_error *error)
+{
+    sgd_status status = param->state ? SGD_OK : sgd_dict_create(&param->state, error);
+    if (!status)
+        param->state->holds = &optimizer->workspace.holds;
+    return status;
+}
+
 sgd_status sgd_optimizer_state(sgd_optimizer *optimizer, size_t tensor, sgd_dict **out, sgd_error *error)
 {
     sgd_status status = check_tensor_index(optimizer, tensor, out, error);
     if (status)
         return status;
     parameter *param = &optimizer->members.params[optimizer->members.params[tensor].first];
-    if (!param->state)
-        status = sgd_dict_create(&param->state, error);
+    status = parameter_state(optimizer, param, error);
     if (status)
         return status;
     param->has_state = true;
@@ -44,6 +51,7 @@ void sgd_optimizer_drop_state(sgd_optimizer *optimizer, size_t tensor)
     sgd_dict *old = param->state;
     param->state = NULL;
     param->has_state = false;
+    optimizer->workspace.holds = false;
     sgd_dict_destroy(old);
 }
 

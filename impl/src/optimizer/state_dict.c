@@ -280,6 +280,7 @@ static sgd_status check_sizes(const members *members, const sgd_state *state, sg
 static void put_in_place(sgd_optimizer *optimizer, loaded *loaded)
 {
     members *members = &optimizer->members;
+    optimizer->workspace.holds = false;
     for (size_t g = 0; g < members->group_count; g++) {
         sgd_dict old = members->groups[g]->values;
         members->groups[g]->values = loaded->groups[g];
@@ -289,6 +290,8 @@ static void put_in_place(sgd_optimizer *optimizer, loaded *loaded)
         sgd_dict *old = members->params[i].state;
         members->params[i].state = loaded->states[i];
         members->params[i].has_state = loaded->states[i] != NULL;
+        if (loaded->states[i])
+            loaded->states[i]->holds = &optimizer->workspace.holds;
         loaded->states[i] = old;
     }
     other_state *others = optimizer->others;

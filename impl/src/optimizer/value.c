@@ -167,7 +167,7 @@ sgd_status sgd_dict_create(sgd_dict **out, sgd_error *error)
 void dict_clear(sgd_dict *dict)
 {
     sgd_dict old = *dict;
-    *dict = (sgd_dict){0};
+    *dict = (sgd_dict){.holds = old.holds};
     for (size_t i = 0; i < old.count; i++) {
         free(old.entries[i].key);
         stored_clear(&old.entries[i].stored);
@@ -236,6 +236,12 @@ bool sgd_dict_get(const sgd_dict *dict, const char *key, sgd_value *out)
     return found != NULL;
 }
 
+static void changes(const sgd_dict *dict)
+{
+    if (dict->holds)
+        *dict->holds = false;
+}
+
 sgd_status sgd_dict_set(sgd_dict *dict, const char *key, const sgd_value *value, sgd_error *error)
 {
     if (!dict || !key)
@@ -244,6 +250,7 @@ sgd_status sgd_dict_set(sgd_dict *dict, const char *key, const sgd_value *value,
     sgd_status status = stored_copy(value, &copy, error);
     if (status)
         return status;
+    changes(dict);
     if (place) {
         stored old = *place;
         *place = copy;
@@ -264,6 +271,7 @@ bool sgd_dict_remove(sgd_dict *dict, const char *key)
     stored *found = dict && key ? dict_find(dict, key, 0) : NULL;
     if (!found)
         return false;
+    changes(dict);
     dict_entry *entry = (dict_entry *)((char *)found - offsetof(dict_entry, stored)), old = *entry;
     memmove(entry, entry + 1, (size_t)(dict->entries + dict->count - (entry + 1)) * sizeof *entry);
     dict->count--;

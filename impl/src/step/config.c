@@ -26,6 +26,8 @@ static sgd_status check_backend(const sgd_backend *backend, sgd_schedule schedul
                              backend->struct_size, backend->abi_version, sizeof(sgd_backend), SGD_BACKEND_ABI_VERSION);
     if (!backend->name || !backend->allocate || !backend->release || !backend->synchronize || !backend->step)
         return sgd_error_set(error, SGD_ERROR_ABI, "backend: name, allocate, release, synchronize and step are required");
+    if (!backend->prepare != !backend->run || !backend->prepare != !backend->discard)
+        return sgd_error_set(error, SGD_ERROR_ABI, "backend: prepare, run and discard come together");
     if (schedule == SGD_SCHEDULE_BY_OP && (!backend->negate || !backend->copy || !backend->axpy || !backend->scale || !backend->addcmul))
         return sgd_error_set(error, SGD_ERROR_UNSUPPORTED, "backend %s takes whole steps only, not the schedule by_op",
                              backend->name);
@@ -43,6 +45,12 @@ static sgd_status choose_backend(sgd_config *config, sgd_error *error)
         return sgd_error_set(error, SGD_ERROR_VALUE, "environment variable SGD_ISA: no instruction set is called %.40s", cap);
     config->backend = sgd_backend_cpu(sgd_isa_best());
     return SGD_OK;
+}
+
+bool config_same(const sgd_config *x, const sgd_config *y)
+{
+    return x->contract == y->contract && x->defects == y->defects && x->schedule == y->schedule &&
+           x->torch_threads == y->torch_threads && x->threads == y->threads && x->backend == y->backend;
 }
 
 sgd_status config_check(sgd_config *config, sgd_error *error)

@@ -1,6 +1,8 @@
-/* engine.h - one step of one param group, in two halves: everything that can fail is looked at, then the work is done.
+/* engine.h - a step of param groups, in two halves: everything that can fail is looked at, then the work is done.
  *
- * sgd_step (functional.h) is the two halves in a row; an optimizer looks at all its groups before it steps the first.
+ * sgd_step (functional.h) is the two halves in a row over one group; an optimizer looks at all its groups before it steps the
+ * first.  What the first half finds is kept in the workspace: where the next step has the same tensors but for where they lie,
+ * in groups that lead the same way, comparing them takes its place (keep.c).
  */
 #ifndef SGD_ENGINE_H
 #define SGD_ENGINE_H
@@ -20,6 +22,9 @@ sgd_status sgd_error_set(sgd_error *error, sgd_status status, const char *format
 /* Checks a config for its own consistency and chooses the backend where it names none. */
 sgd_status config_check(sgd_config *config, sgd_error *error);
 
+/* Whether two checked configs are the same. */
+bool config_same(const sgd_config *x, const sgd_config *y);
+
 /* ---- tensors --------------------------------------------------------------------------------------------------------- */
 
 /* A DLPack descriptor, checked. */
@@ -31,12 +36,15 @@ typedef struct tensor_view {
     const int64_t *shape;   /* the descriptor's */
     const int64_t *strides; /* the descriptor's; NULL: contiguous */
     bool contiguous;
+    DLDevice device;
+    DLDataType type;
 } tensor_view;
 
 /* Checks a descriptor for the backend's device; `what` and `index` name the tensor in the message ("parameter 3"). */
 sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, size_t index,
                              tensor_view *out, sgd_error *error);
 
+bool tensor_is_aligned(const void *data, sgd_dtype dtype);
 bool tensor_view_same_shape(const tensor_view *x, const tensor_view *y);
 
 /* False where the library has no such dtype. */
@@ -70,9 +78,13 @@ sgd_status options_check_path(const sgd_options *options, sgd_error *error);
 
 /* ---- the two halves -------------------------------------------------------------------------------------------------- */
 
+/* How an item is stepped: by the backend as it is, brought into order first, or operation by operation. */
+typedef enum step_way { WAY_NONE, WAY_DIRECT, WAY_GATHERED, WAY_BY_OP, WAY_SPARSE } step_way;
+
 /* An item, checked. */
 typedef struct step_item {
-    tensor_view param, grad, buffer; /* buffer.data NULL: momentum is 0, or it is sparse */
+    tensor_view grad, param, buffer; /* buffer.data NULL: momentum is 0, or it is sparse */
+    step_way way;
     sgd_item *from;
     sparse_step *sparse; /* made by step_reserve where the gradient is sparse, for step_run */
     bool active;     /* it has a gradient */
@@ -99,14 +111,27 @@ typedef struct step_group {
     bool has_grad_scale;
     step_item *items;
     size_t count;
+    size_t direct, by_op, others; /* how many items go which way */
+    unsigned dtypes;              /* a bit each of those that step */
+    size_t first_list, list_count; /* its direct items, in the workspace */
 } step_group;
 
 /* Looks at everything; `prepared` has room for `count` items.  Nothing is changed, nothing allocated. */
 sgd_status step_prepare(const sgd_config *config, const sgd_options *options, sgd_item *items, size_t count,
                         const sgd_scaling *scaling, step_item *prepared, step_group *out, sgd_error *error);
 
+/* What of a group there is without its items. */
+sgd_status step_group_begin(const sgd_config *config, const sgd_options *options, const sgd_scaling *scaling, step_group *out,
+                            sgd_error *error);
+
+/* Which steps leave something in p.grad: see sgd_step_tensor.write_grad. */
+bool step_writes_grad(const step_group *group);
+
 /* alpha of add_ must fit the dtype. */
 sgd_status step_check_alpha(sgd_dtype dtype, double alpha, sgd_error *error);
+
+/* The alphas that an eager step of a dtype would pass to add; `first`: it makes the buffer. */
+sgd_status step_check_alphas(const sgd_hyper *hyper, sgd_dtype dtype, bool first, sgd_error *error);
 
 /* Whether the backend computes a cell; with PyTorch's words where PyTorch has none either. */
 sgd_status step_check_claim(const sgd_config *config, sgd_path path, sgd_dtype dtype, sgd_error *error);
@@ -116,27 +141,78 @@ bool step_buffers_mixed(const step_group *group, sgd_dtype dtype);
 
 /* Makes room for a group's step in the workspace; it keeps what it has grown to, but for what sparse gradients take: that goes
  * with step_release, which follows the last group's step, or the first error. */
-sgd_status step_reserve(const step_group *group, sgd_workspace *workspace, sgd_error *error);
+sgd_status step_reserve(step_group *group, sgd_workspace *workspace, sgd_error *error);
 
-/* Does the work; fails only where the backend does.  Sets has_buffer in the items. */
-sgd_status step_run(step_group *group, sgd_workspace *workspace, sgd_error *error);
+/* Whether a step is worth a plan: the next one might be the same, and no tensor is in it twice, so that all may go at once. */
+typedef enum step_kind { STEP_ONCE, STEP_AGAIN } step_kind;
+
+/* Lists the tensors of the groups that a step is made of, for STEP_AGAIN with a plan of the backend's. */
+sgd_status steps_plan(step_group *groups, size_t count, step_kind kind, sgd_workspace *workspace, sgd_error *error);
+
+/* The same for a held step whose tensors have moved. */
+sgd_status steps_plan_moved(step_group *groups, size_t count, sgd_workspace *workspace, sgd_error *error);
+
+sgd_step_tensor step_tensor_of(const step_item *item);
+
+/* Does the work; fails only where the backend does.  `done` (NULL: nobody asks) groups were stepped. */
+sgd_status steps_run(step_group *groups, size_t count, sgd_workspace *workspace, size_t *done, sgd_error *error);
+
+/* The items that are in no list. */
+sgd_status step_run_others(const step_group *group, sgd_workspace *workspace);
+
+/* What the backend is told of a group, and the path of its items of a dtype. */
+sgd_arithmetic step_arithmetic(const step_group *group);
+sgd_path step_list_path(const step_group *group, sgd_dtype dtype);
+
+/* ---- keep.c: the next step ------------------------------------------------------------------------------------------- */
+
+/* Gives the views of a planned step shapes and strides of the workspace's own, which outlive the call.  `keep_reserve` makes the
+ * room.  Whether the workspace holds a step is then in `holds`. */
+sgd_status keep_reserve(const step_group *groups, size_t count, sgd_workspace *workspace, sgd_error *error);
+void keep_step(step_group *groups, size_t count, sgd_workspace *workspace);
+
+/* Whether options lead the same way through a group as those for which it was prepared, and nothing is wrong with them; takes
+ * over their values. */
+bool step_group_renew(step_group *group, const sgd_options *options, const sgd_scaling *scaling);
+
+/* Whether an item is the same as this one but for where its tensors lie; takes that over, and says if any has `moved`. */
+bool step_item_renew(step_item *item, const sgd_item *from, bool momentum, bool *moved);
+
+/* Whether a descriptor says what the view does, but for where the tensor lies; takes that over. */
+bool tensor_view_renew(tensor_view *view, const DLTensor *tensor, bool *moved);
 
 /* ---- work space ------------------------------------------------------------------------------------------------------ */
 
 struct sgd_workspace {
-    /* host memory, one entry per item of the largest group */
-    step_item *items;
-    sgd_step_tensor *tensors; /* those of one list */
-    struct by_op_tensor *walks;
+    /* host memory */
+    step_item *items; /* of sgd_step, with `group` and `config` */
+    size_t item_room;
+    step_group group;
+    sgd_config config;
+    struct by_op_tensor *walks; /* those of one list */
     sgd_operand *operands;
-    size_t capacity;
-    size_t item_capacity;
-    /* device memory */
+    size_t by_op_room;
+    sgd_step_tensor *tensors; /* those of all lists of the step */
+    size_t tensor_room;
+    sgd_list *lists;
+    const sgd_hyper **hypers;
+    size_t list_count, list_room;
+    int64_t *dims; /* shapes and strides of the kept items */
+    size_t dim_room;
+    bool holds; /* the step that was prepared last is there for the next one */
+    /* of the backend's */
     const sgd_backend *backend;
     void *scratch;
     size_t scratch_size;
+    const sgd_backend *plan_backend;
+    void *plan;
+    bool planned;        /* the lists are in the plan */
     sparse_step *sparse; /* those of the present step */
 };
+
+/* Gives the array that *array points to room for at least `count` elements, not keeping those that are there. */
+#define MAKE_ROOM(array, count, room) make_room((void *)&(array), (count), sizeof *(array), &(room))
+bool make_room(void *array, size_t count, size_t size, size_t *room);
 
 void workspace_clear(sgd_workspace *workspace);
 void step_release(sgd_workspace *workspace);

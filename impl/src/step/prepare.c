@@ -39,17 +39,6 @@ static sgd_status check_writable(const tensor_view *view, sgd_error *error)
     return SGD_OK;
 }
 
-/* Which steps leave something in p.grad: see sgd_step_tensor.write_grad. */
-static bool writes_grad(const step_group *group)
-{
-    const sgd_hyper *hyper = &group->hyper;
-    switch (group->path) {
-    case SGD_FUSED: return group->has_grad_scale;
-    case SGD_FOREACH: return hyper->nesterov && hyper->momentum != 0 && hyper->weight_decay == 0 && !hyper->maximize;
-    default: return hyper->weight_decay_addcmul && !hyper->maximize;
-    }
-}
-
 static bool is_flat(const step_item *item)
 {
     if (item->param.contiguous && item->grad.contiguous && (!item->buffer.data || item->buffer.contiguous))
@@ -71,7 +60,7 @@ static sgd_status prepare_dense(const step_group *group, size_t index, step_item
     sgd_status status = check_companion(from->grad, from->param, &item->param, backend, "gradient", index, &item->grad, error);
     if (!status)
         status = check_writable(&item->param, error);
-    item->write_grad = writes_grad(group);
+    item->write_grad = step_writes_grad(group);
     if (!status && item->write_grad)
         status = check_writable(&item->grad, error);
     item->first = !from->has_buffer;
@@ -188,16 +177,15 @@ sgd_status step_check_alpha(sgd_dtype dtype, double alpha, sgd_error *error)
                                          : SGD_OK;
 }
 
-/* The alphas that an eager step of this parameter would pass to add. */
-static sgd_status check_alphas(const sgd_hyper *hyper, const step_item *item, sgd_error *error)
+sgd_status step_check_alphas(const sgd_hyper *hyper, sgd_dtype dtype, bool first, sgd_error *error)
 {
     bool momentum = hyper->momentum != 0;
     const double alphas[] = {hyper->lr_addcmul ? 0 : hyper->lr, hyper->weight_decay_addcmul ? 0 : hyper->weight_decay,
-                             momentum && !item->first ? 1 - hyper->dampening : 0,
+                             momentum && !first ? 1 - hyper->dampening : 0,
                              momentum && hyper->nesterov ? hyper->momentum : 0};
     sgd_status status = SGD_OK;
     for (size_t i = 0; i < sizeof alphas / sizeof alphas[0] && !status; i++)
-        status = step_check_alpha(item->param.dtype, alphas[i], error);
+        status = step_check_alpha(dtype, alphas[i], error);
     return status;
 }
 
@@ -244,59 +232,12 @@ static sgd_status check_item(const step_group *group, const step_item *item, siz
     if (status || item->from->sparse_grad)
         return status; /* sparse_step_prepare looks further */
     if (group->path != SGD_FUSED)
-        return check_alphas(&group->hyper, item, error);
+        return step_check_alphas(&group->hyper, item->param.dtype, item->first, error);
     status = check_storage(group, &item->param, "parameter", index, error);
     if (!status)
         status = check_storage(group, &item->grad, "gradient", index, error);
     return status || !item->buffer.data ? status
                                         : check_storage(group, &item->buffer, "momentum buffer", index, error);
-}
-
-/* ---- scaling ----------------------------------------------------------------------------------------------------------------- */
-
-static const char *dlpack_scalar_type(DLDataType type)
-{
-    static const struct {
-        uint8_t code, bits;
-        const char *name;
-    } names[] = {{kDLFloat, 64, "Double"}, {kDLFloat, 16, "Half"}, {kDLBfloat, 16, "BFloat16"}, {DL_BOOL, 8, "Bool"},
-                 {kDLInt, 64, "Long"},     {kDLInt, 32, "Int"},    {kDLInt, 16, "Short"},       {kDLInt, 8, "Char"},
-                 {kDLUInt, 8, "Byte"}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (names[i].code == type.code && names[i].bits == type.bits)
-            return names[i].name;
-    return "Undefined";
-}
-
-static sgd_status read_scale(const DLTensor *tensor, const char *name, float *out, sgd_error *error)
-{
-    if (tensor->dtype.code != kDLFloat || tensor->dtype.bits != 32 || tensor->dtype.lanes != 1)
-        return sgd_error_set(error, SGD_ERROR_RUNTIME, "expected scalar type Float but found %s",
-                             dlpack_scalar_type(tensor->dtype));
-    size_t numel = 1;
-    for (int32_t d = 0; d < tensor->ndim; d++)
-        numel *= (size_t)tensor->shape[d];
-    if (tensor->device.device_type != kDLCPU || !tensor->data || numel == 0)
-        return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s must hold an element in host memory", name);
-    memcpy(out, (const char *)tensor->data + tensor->byte_offset, sizeof *out);
-    return SGD_OK;
-}
-
-static sgd_status read_scaling(const sgd_scaling *scaling, step_group *group, sgd_error *error)
-{
-    if (!scaling || (!scaling->grad_scale && !scaling->found_inf))
-        return SGD_OK;
-    if (group->path != SGD_FUSED)
-        return sgd_error_set(error, SGD_ERROR_ASSERTION, "Expected grad_scale and found_inf to be None");
-    float found_inf = 0;
-    sgd_status status = SGD_OK;
-    group->has_grad_scale = scaling->grad_scale != NULL;
-    if (scaling->grad_scale)
-        status = read_scale(scaling->grad_scale, "grad_scale", &group->grad_scale, error);
-    if (!status && scaling->found_inf)
-        status = read_scale(scaling->found_inf, "found_inf", &found_inf, error);
-    group->skip = found_inf == 1;
-    return status;
 }
 
 /* ---- the whole ----------------------------------------------------------------------------------------------------------------- */
@@ -367,20 +308,12 @@ bool step_buffers_mixed(const step_group *group, sgd_dtype dtype)
 sgd_status step_prepare(const sgd_config *config, const sgd_options *options, sgd_item *items, size_t count,
                         const sgd_scaling *scaling, step_item *prepared, step_group *out, sgd_error *error)
 {
-    step_group group = {.config = config,
-                        .path = sgd_options_path(options, config->backend),
-                        .momentum_is_tensor = options->momentum_tensor.tensor != NULL,
-                        .items = prepared,
-                        .count = count};
-    sgd_status status = read_scaling(scaling, &group, error);
-    if (!status)
-        status = options_resolve(options, group.path, &group.hyper, error);
-    if (!status && group.hyper.lr_addcmul)
-        group.lr_type = options->lr_tensor.tensor->dtype;
-    if (!status && group.momentum_is_tensor)
-        group.momentum_type = options->momentum_tensor.tensor->dtype;
-    if (!status && group.hyper.weight_decay_addcmul)
-        group.weight_decay_type = options->weight_decay_tensor.tensor->dtype;
+    step_group group;
+    sgd_status status = step_group_begin(config, options, scaling, &group, error);
+    if (status)
+        return status;
+    group.items = prepared;
+    group.count = count;
     for (size_t i = 0; i < count && !status; i++) {
         prepared[i] = (step_item){.from = &items[i]};
         status = prepare_item(&group, i, &prepared[i], error);

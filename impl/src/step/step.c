@@ -18,16 +18,20 @@ size_t step_item_bytes(const step_item *item)
 
 /* ---- which way an item goes ---------------------------------------------------------------------------------------------- */
 
-typedef enum way { WAY_DIRECT, WAY_GATHERED, WAY_BY_OP } way;
-
 /* PyTorch's fused kernel takes storage as it lies, whatever the strides say; that is a defect, which can be had. */
 static bool walks_storage(const step_group *group)
 {
     return group->path == SGD_FUSED && group->config->defects == SGD_DEFECTS_REPRODUCE;
 }
 
-static way way_of(const step_group *group, const step_item *item)
+static step_way way_of(const step_group *group, const step_item *item)
 {
+    if (!item->active)
+        return WAY_NONE;
+    if (item->from->sparse_grad)
+        return WAY_SPARSE;
+    if (item->param.numel == 0)
+        return WAY_NONE;
     /* In f32 and f64 only beside expanded gradients. */
     bool position_decides = (item->param.dtype != SGD_F64 && item->param.dtype != SGD_F32) ||
                             (item->grad.strides && layout_overlaps(item->grad.ndim, item->grad.shape, item->grad.strides));
@@ -38,13 +42,27 @@ static way way_of(const step_group *group, const step_item *item)
     return item->flat ? WAY_DIRECT : WAY_GATHERED;
 }
 
+static void choose_ways(step_group *group)
+{
+    group->direct = group->by_op = group->others = 0;
+    group->dtypes = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        step_item *item = &group->items[i];
+        item->way = way_of(group, item);
+        group->direct += item->way == WAY_DIRECT;
+        group->by_op += item->way == WAY_BY_OP;
+        group->others += item->way > WAY_DIRECT;
+        group->dtypes |= item->active ? 1u << item->param.dtype : 0;
+    }
+}
+
 /* ---- work space ------------------------------------------------------------------------------------------------------------ */
 
 #define GATHERED_ARRAYS 3
 
-static size_t scratch_of(const step_group *group, const step_item *item)
+static size_t scratch_of(const step_item *item)
 {
-    switch (way_of(group, item)) {
+    switch (item->way) {
     case WAY_GATHERED: return GATHERED_ARRAYS * step_item_bytes(item);
     case WAY_BY_OP: return by_op_scratch(item);
     default: return 0;
@@ -55,38 +73,35 @@ static size_t scratch_of(const step_group *group, const step_item *item)
 static size_t scratch_size(const step_group *group)
 {
     size_t largest = 0, sum = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        const step_item *item = &group->items[i];
-        size_t size = item->active && !item->from->sparse_grad ? scratch_of(group, item) : 0;
+    for (size_t i = 0; i < group->count && group->others > 0; i++) {
+        size_t size = scratch_of(&group->items[i]);
         largest = size > largest ? size : largest;
         sum += size;
     }
     return group->path == SGD_FOREACH ? sum : largest;
 }
 
-#define GROW(array, count) grow((void *)&(array), (count) * sizeof *(array))
-
-/* What was there is not needed any more, but stays where memory runs out. */
-static bool grow(void *array, size_t bytes)
+bool make_room(void *array, size_t count, size_t size, size_t *room)
 {
-    void *memory = malloc(bytes + 1), *old;
+    void *memory, *old;
+    if (count <= *room)
+        return true;
+    memory = malloc(count * size);
     if (!memory)
         return false;
     memcpy(&old, array, sizeof old);
     free(old);
     memcpy(array, &memory, sizeof memory);
+    *room = count;
     return true;
 }
 
-static sgd_status reserve_lists(sgd_workspace *workspace, size_t count, sgd_error *error)
+static sgd_status reserve_by_op(sgd_workspace *workspace, size_t count, sgd_error *error)
 {
-    if (workspace->capacity >= count)
+    size_t room = workspace->by_op_room;
+    if (MAKE_ROOM(workspace->walks, count, room) && MAKE_ROOM(workspace->operands, count, workspace->by_op_room))
         return SGD_OK;
-    workspace->capacity = 0;
-    if (!GROW(workspace->tensors, count) || !GROW(workspace->walks, count) || !GROW(workspace->operands, count))
-        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
-    workspace->capacity = count;
-    return SGD_OK;
+    return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
 }
 
 static void release_scratch(sgd_workspace *workspace)
@@ -97,14 +112,15 @@ static void release_scratch(sgd_workspace *workspace)
     workspace->scratch_size = 0;
 }
 
-sgd_status step_reserve(const step_group *group, sgd_workspace *workspace, sgd_error *error)
+sgd_status step_reserve(step_group *group, sgd_workspace *workspace, sgd_error *error)
 {
     const sgd_backend *backend = group->config->backend;
+    choose_ways(group);
     size_t size = scratch_size(group);
     void *scratch;
-    sgd_status status = reserve_lists(workspace, group->count, error);
-    for (size_t i = 0; i < group->count && !status; i++)
-        if (group->items[i].active && group->items[i].from->sparse_grad)
+    sgd_status status = reserve_by_op(workspace, group->by_op, error);
+    for (size_t i = 0; i < group->count && group->others > 0 && !status; i++)
+        if (group->items[i].way == WAY_SPARSE)
             status = sparse_step_prepare(group, &group->items[i], &workspace->sparse, error);
     if (status || (size <= workspace->scratch_size && (!size || workspace->backend == backend)))
         return status;
@@ -124,10 +140,15 @@ void workspace_clear(sgd_workspace *workspace)
 {
     step_release(workspace);
     release_scratch(workspace);
+    if (workspace->plan)
+        workspace->plan_backend->discard(workspace->plan_backend->context, workspace->plan);
     free(workspace->items);
     free(workspace->tensors);
+    free(workspace->lists);
+    free(workspace->hypers);
     free(workspace->walks);
     free(workspace->operands);
+    free(workspace->dims);
     *workspace = (sgd_workspace){0};
 }
 
@@ -159,23 +180,6 @@ typedef struct list {
     sgd_arithmetic arithmetic;
 } list;
 
-static sgd_step_tensor tensor_of(const step_item *item)
-{
-    return (sgd_step_tensor){.dtype = item->param.dtype,
-                             .first = item->first,
-                             .write_grad = item->write_grad,
-                             .numel = item->param.numel,
-                             .param = item->param.data,
-                             .grad = item->grad.data,
-                             .buffer = item->buffer.data};
-}
-
-static sgd_status backend_step(const list *list, size_t count, const sgd_step_tensor *tensors)
-{
-    const sgd_backend *backend = list->group->config->backend;
-    return count ? backend->step(backend->context, &list->arithmetic, &list->group->hyper, count, tensors) : SGD_OK;
-}
-
 /* Between a tensor's own layout and contiguous memory. */
 static sgd_status copy_view(const list *list, const tensor_view *view, void *memory, bool back)
 {
@@ -194,7 +198,8 @@ static sgd_status step_gathered(const list *list, const step_item *item)
     char *scratch = list->workspace->scratch;
     size_t bytes = step_item_bytes(item);
     bool momentum = item->buffer.data != NULL;
-    sgd_step_tensor tensor = tensor_of(item);
+    const sgd_backend *backend = list->group->config->backend;
+    sgd_step_tensor tensor = step_tensor_of(item);
     tensor.param = scratch;
     tensor.grad = scratch + bytes;
     tensor.buffer = momentum ? scratch + 2 * bytes : NULL;
@@ -204,7 +209,7 @@ static sgd_status step_gathered(const list *list, const step_item *item)
     if (!status && momentum && !item->first)
         status = copy_view(list, &item->buffer, tensor.buffer, false);
     if (!status)
-        status = backend_step(list, 1, &tensor);
+        status = backend->step(backend->context, &list->arithmetic, &list->group->hyper, 1, &tensor);
     if (!status)
         status = copy_view(list, &item->param, tensor.param, true);
     if (!status && momentum)
@@ -226,18 +231,14 @@ static sgd_status step_by_op(const list *list, size_t count)
 static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
 {
     const step_group *group = list->group;
-    size_t direct = 0, by_op = 0;
+    size_t by_op = 0;
     sgd_status status = SGD_OK;
     for (size_t i = 0; i < group->count && !status; i++) {
         const step_item *item = &group->items[i];
-        if (!item->active || (dtype != SGD_DTYPE_COUNT && item->param.dtype != dtype))
+        if (dtype != SGD_DTYPE_COUNT && item->param.dtype != dtype)
             continue;
-        if (item->sparse)
-            status = sparse_step_run(item->sparse, list->arithmetic.path);
-        if (item->sparse || item->param.numel == 0)
-            continue;
-        switch (way_of(group, item)) {
-        case WAY_DIRECT: list->workspace->tensors[direct++] = tensor_of(item); break;
+        switch (item->way) {
+        case WAY_SPARSE: status = sparse_step_run(item->sparse, list->arithmetic.path); break;
         case WAY_GATHERED: status = step_gathered(list, item); break;
         case WAY_BY_OP:
             list->workspace->walks[by_op++].item = item;
@@ -245,69 +246,95 @@ static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
                 status = step_by_op(list, by_op);
                 by_op = 0;
             }
+            break;
+        default: break;
         }
     }
-    if (!status)
-        status = backend_step(list, direct, list->workspace->tensors);
     return status ? status : step_by_op(list, by_op);
 }
 
 /* One list per dtype.  Where one of its buffers is missing, _multi_tensor_sgd loops in Python with the for-loop's mul_; a
  * momentum that is a tensor keeps its float value in torch._foreach_mul_, too. */
-static sgd_status run_foreach(list *list)
+sgd_path step_list_path(const step_group *group, sgd_dtype dtype)
 {
+    bool as_forloop = group->path == SGD_FOREACH && (group->momentum_is_tensor || step_buffers_mixed(group, dtype));
+    return as_forloop ? SGD_FORLOOP : group->path;
+}
+
+sgd_arithmetic step_arithmetic(const step_group *group)
+{
+    const sgd_config *config = group->config;
+    return (sgd_arithmetic){.struct_size = sizeof(sgd_arithmetic),
+                            .contract = config->contract,
+                            .path = group->path,
+                            .defects = config->defects,
+                            .torch_threads = config->torch_threads,
+                            .threads = config->threads};
+}
+
+sgd_status step_run_others(const step_group *group, sgd_workspace *workspace)
+{
+    list list = {.group = group, .workspace = workspace, .arithmetic = step_arithmetic(group)};
+    if (group->path != SGD_FOREACH)
+        return run_list(&list, SGD_DTYPE_COUNT, false);
     sgd_status status = SGD_OK;
     for (int dtype = 0; dtype < SGD_DTYPE_COUNT && !status; dtype++) {
-        bool as_forloop = list->group->momentum_is_tensor || step_buffers_mixed(list->group, (sgd_dtype)dtype);
-        list->arithmetic.path = as_forloop ? SGD_FORLOOP : SGD_FOREACH;
-        status = run_list(list, (sgd_dtype)dtype, true);
+        if (!(group->dtypes >> dtype & 1))
+            continue;
+        list.arithmetic.path = step_list_path(group, (sgd_dtype)dtype);
+        status = run_list(&list, (sgd_dtype)dtype, true);
     }
     return status;
 }
 
-sgd_status step_run(step_group *group, sgd_workspace *workspace, sgd_error *error)
-{
-    const sgd_config *config = group->config;
-    if (group->skip)
-        return SGD_OK;
-    group->hyper.grad_scale = group->has_grad_scale ? &group->grad_scale : NULL;
-    list list = {.group = group,
-                 .workspace = workspace,
-                 .arithmetic = {.struct_size = sizeof(sgd_arithmetic),
-                                .contract = config->contract,
-                                .path = group->path,
-                                .defects = config->defects,
-                                .torch_threads = config->torch_threads,
-                                .threads = config->threads}};
-    sgd_status status = group->path == SGD_FOREACH ? run_foreach(&list) : run_list(&list, SGD_DTYPE_COUNT, false);
-    if (!status)
-        status = config->backend->synchronize(config->backend->context);
-    if (status)
-        return sgd_error_set(error, SGD_ERROR_BACKEND, "backend %s failed in param group %zu: %s",
-                             config->backend->name, group->number, sgd_status_text(status));
-    for (size_t i = 0; i < group->count; i++)
-        if (group->items[i].active && group->hyper.momentum != 0)
-            group->items[i].from->has_buffer = true;
-    return SGD_OK;
-}
-
 /* ---- sgd_step -------------------------------------------------------------------------------------------------------------- */
 
-static sgd_status step_in(sgd_workspace *workspace, const sgd_config *config, const sgd_options *options, sgd_item *items,
-                          size_t count, const sgd_scaling *scaling, sgd_error *error)
+/* Whether the workspace still holds what these arguments would prepare; takes over what may have changed. */
+static bool still_holds(sgd_workspace *workspace, const sgd_config *config, const sgd_options *options, const sgd_item *items,
+                        size_t count, const sgd_scaling *scaling, bool *moved)
 {
-    step_group group;
-    if (workspace->item_capacity < count) {
-        workspace->item_capacity = 0;
-        if (!GROW(workspace->items, count))
-            return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
-        workspace->item_capacity = count;
+    step_group *group = &workspace->group;
+    if (!workspace->holds || count != group->count || !config_same(config, &workspace->config) ||
+        !step_group_renew(group, options, scaling))
+        return false;
+    bool momentum = group->hyper.momentum != 0;
+    for (size_t i = 0; i < count; i++)
+        if (!step_item_renew(&group->items[i], &items[i], momentum, moved))
+            return false;
+    return true;
+}
+
+static sgd_status prepare_in(sgd_workspace *workspace, const sgd_options *options, sgd_item *items, size_t count,
+                             const sgd_scaling *scaling, step_kind kind, sgd_error *error)
+{
+    step_group *group = &workspace->group;
+    if (!MAKE_ROOM(workspace->items, count, workspace->item_room))
+        return sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    sgd_status status = step_prepare(&workspace->config, options, items, count, scaling, workspace->items, group, error);
+    if (!status)
+        status = step_reserve(group, workspace, error);
+    return status ? status : steps_plan(group, 1, kind, workspace, error);
+}
+
+static sgd_status step_in(sgd_workspace *workspace, const sgd_config *config, const sgd_options *options, sgd_item *items,
+                          size_t count, const sgd_scaling *scaling, step_kind kind, sgd_error *error)
+{
+    step_group *group = &workspace->group;
+    bool moved = false;
+    sgd_status status = SGD_OK;
+    if (still_holds(workspace, config, options, items, count, scaling, &moved)) {
+        if (moved)
+            status = steps_plan_moved(group, 1, workspace, error);
+        return status ? status : steps_run(group, 1, workspace, NULL, error);
     }
-    sgd_status status = step_prepare(config, options, items, count, scaling, workspace->items, &group, error);
+    workspace->holds = false;
+    workspace->config = *config;
+    status = prepare_in(workspace, options, items, count, scaling, kind, error);
     if (!status)
-        status = step_reserve(&group, workspace, error);
-    if (!status)
-        status = step_run(&group, workspace, error);
+        status = steps_run(group, 1, workspace, NULL, error);
+    for (size_t i = 0; i < count && !status && !group->skip && group->hyper.momentum != 0; i++)
+        if (group->items[i].active)
+            items[i].has_buffer = true;
     step_release(workspace);
     return status;
 }
@@ -324,7 +351,8 @@ sgd_status sgd_step(const sgd_config *config, const sgd_options *options, sgd_it
     sgd_status status = config_check(&settings, error);
     if (status)
         return status;
-    status = step_in(workspace ? workspace : &own, &settings, options, items, count, scaling, error);
+    status = step_in(workspace ? workspace : &own, &settings, options, items, count, scaling, workspace ? STEP_AGAIN : STEP_ONCE,
+                     error);
     workspace_clear(&own);
     return status;
 }

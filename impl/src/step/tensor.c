@@ -47,6 +47,13 @@ static bool strides_are_sound(const DLTensor *tensor)
     return true;
 }
 
+/* To its parts, if it is complex. */
+bool tensor_is_aligned(const void *data, sgd_dtype dtype)
+{
+    size_t size = sgd_dtype_size(dtype);
+    return (uintptr_t)data % (dtype == SGD_C64 || dtype == SGD_C128 ? size / 2 : size) == 0;
+}
+
 sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, size_t index,
                              tensor_view *out, sgd_error *error)
 {
@@ -72,13 +79,14 @@ sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend,
     if (view.numel > 0 && !tensor->data)
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu has no data", what, index);
     view.data = tensor->data ? (char *)tensor->data + tensor->byte_offset : NULL;
-    size_t part = view.dtype >= SGD_C64 ? element_size / 2 : element_size;
-    if ((uintptr_t)view.data % part != 0)
+    if (!tensor_is_aligned(view.data, view.dtype))
         return sgd_error_set(error, SGD_ERROR_ARGUMENT, "%s %zu is not aligned to its element size of %zu", what, index,
                              element_size);
     view.ndim = tensor->ndim;
     view.shape = tensor->shape;
     view.strides = tensor->strides;
+    view.device = tensor->device;
+    view.type = tensor->dtype;
     view.contiguous = !tensor->strides || layout_is_contiguous(view.ndim, view.shape, tensor->strides);
     *out = view;
     return SGD_OK;
