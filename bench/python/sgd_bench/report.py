@@ -9,6 +9,7 @@ embedded.
 import argparse
 import os
 import pathlib
+import shlex
 import statistics
 import sys
 import tempfile
@@ -36,7 +37,8 @@ def environment():
 
 def command(case):
     """What measures this case again."""
-    return f"sgd-bench {'run' if case.labels['implementation'] in ('single_pass', 'by_op') else 'vs-torch'} --filter '{case.name}'"
+    does = "run" if case.labels["implementation"] in ("single_pass", "by_op") else "vs-torch"
+    return f"sgd-bench {does} --filter {shlex.quote(case.name)}"
 
 
 def summary(run):
@@ -46,9 +48,10 @@ def summary(run):
         cases = sorted((case for case in run.ours if case.ratio and case.labels["implementation"] == implementation),
                        key=lambda case: case.ratio.value)
         if cases:
-            count = {verdict: sum(case.ratio.verdict == verdict for case in cases) for verdict in ("faster", "slower", "unclear")}
-            rows.append({"implementation": implementation, "pairs": len(cases), **count, "lowest": cases[0], "highest": cases[-1],
-                         "median": statistics.median(case.ratio.value for case in cases)})
+            verdicts = [case.ratio.verdict for case in cases]
+            rows.append({"implementation": implementation, "pairs": len(cases), "lowest": cases[0], "highest": cases[-1],
+                         "median": statistics.median(case.ratio.value for case in cases),
+                         **{verdict: verdicts.count(verdict) for verdict in ("faster", "slower", "unclear")}})
     return rows
 
 
@@ -59,8 +62,9 @@ def memory(run):
         elements, size = case.figure("elements"), DTYPE_BYTES.get(case.labels["dtype"])
         if case.peak is None or not elements or not size:
             continue
-        key = case.labels["path"], case.labels["implementation"]
-        row = {"path": key[0], "implementation": key[1], "peak": case.peak, "share": case.peak / (elements * size), "case": case}
+        key = path, implementation = case.labels["path"], case.labels["implementation"]
+        row = {"path": path, "implementation": implementation, "peak": case.peak, "share": case.peak / (elements * size),
+               "case": case}
         if key not in rows or (row["share"], row["peak"]) > (rows[key]["share"], rows[key]["peak"]):
             rows[key] = row
     return list(rows.values())
@@ -125,9 +129,11 @@ def main(arguments=None):
     if not options.out and not options.plot:
         parser.error("where to? --out FILE.html or --plot FILE.svg")
     try:
-        runs = [load(file) for file in options.files]
-        made = {path: make(runs) for path, make in ((options.out, page),
-                                                    (options.plot, lambda runs: ratio_plot(environment(), runs[0], LADDER))) if path}
+        runs, made = [load(file) for file in options.files], {}
+        if options.out:
+            made[options.out] = page(runs)
+        if options.plot:
+            made[options.plot] = ratio_plot(environment(), runs[0], LADDER)
     except Unusable as problem:
         print(f"sgd-bench: {problem}", file=sys.stderr)
         return 2

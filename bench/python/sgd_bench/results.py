@@ -128,7 +128,8 @@ def _parse(path):
 def _check(path, document):
     context = document.get("context") if isinstance(document, dict) else None
     if not isinstance(context, dict) or "schema" not in context:
-        what = "Google Benchmark's, but not sgd-bench's" if isinstance(context, dict) and "benchmarks" in document else "no schema"
+        google = isinstance(context, dict) and "benchmarks" in document
+        what = "Google Benchmark's, but not sgd-bench's" if google else "no schema"
         raise Unusable(f"{path}: not a result of sgd-bench ({what}); write one with sgd-bench run --json FILE")
     if context["schema"] != SCHEMA:
         raise Unusable(f"{path}: schema {context['schema']!r:.80}; this sgd-bench reads {SCHEMA}")

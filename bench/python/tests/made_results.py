@@ -80,14 +80,16 @@ def block(randomness, shapes, dtype, threads, hyper):
     return entries
 
 
-def result(sets=None, dtypes=("f64", "f32", "f16", "bf16", "c64"), threads=(1, 2), hypers=("momentum_decay",), seed=1, **changes):
+def result(sets=None, dtypes=("f64", "f32", "f16", "bf16", "c64"), threads=(1, 2), hypers=("momentum_decay",), seed=1,
+           **changes):
     randomness = random.Random(seed)
     entries = [entry for shapes in sets or SETS for dtype in dtypes for hyper in hypers for count in threads
                for entry in block(randomness, shapes, dtype, count, hyper)]
     slopes = [{"path": path, "implementation": implementation, "dtype": dtype, "hyper": hyper, "contract": "cpu-fma",
                "threads": count, "ns_per_tensor": tensor, "ns_per_byte": byte / 26, "sets": ["resnet50", "many-small"]}
               for path in PATHS for implementation, (_, tensor, byte) in COSTS.items() for dtype in dtypes
-              for hyper in hypers for count in threads if not (path == "fused" and (implementation == "by_op" or dtype[0] == "c"))]
+              for hyper in hypers for count in threads
+              if not (path == "fused" and (implementation == "by_op" or dtype[0] == "c"))]
     return {"context": context(**changes), "benchmarks": entries, "slopes": slopes}
 
 
@@ -98,6 +100,20 @@ def small(**options):
 
 def entries_of(document, name):
     return [entry for entry in document["benchmarks"] if entry["run_name"] == name]
+
+
+def write(folder, document, name="result.json"):
+    """Its path."""
+    path = folder / name
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def spoil(document, name, **changes):
+    """Changes all repetitions of a case."""
+    for entry in entries_of(document, name):
+        entry.update(changes)
+    return document
 
 
 if __name__ == "__main__":

@@ -2,14 +2,11 @@
 'use strict';
 
 const SYMBOLS = {single_pass: 'circle', by_op: 'square', python: 'triangle-up', torch: 'circle-open', compiled: 'diamond-open'};
-const NAMES = {forloop: 'for-loop', single_pass: 'single pass', by_op: 'by op', python: 'drop-in', torch: 'PyTorch',
-  compiled: 'PyTorch compiled'};
 const DASHES = {single_pass: 'solid', by_op: 'dash', python: 'dashdot', torch: 'dot', compiled: 'longdash'};
 
 /* Of a lane, so that one mark does not hide another. */
 const OFFSETS = {python: 0.22, torch: -0.22, compiled: 0.22};
 
-const nameOf = value => NAMES[value] || String(value);
 /* Plotly reads a little HTML in its texts. */
 const escaped = text => String(text).replace(/[&<>"]/g, sign => `&#${sign.charCodeAt(0)};`);
 const symbolOf = implementation => SYMBOLS[implementation] || 'star-open';
@@ -43,16 +40,25 @@ function layoutOf(look, extra) {
 }
 
 function axisOf(look, extra) {
-  return Object.assign({gridcolor: look.line, linecolor: look.line, zeroline: false, fixedrange: true, tickfont: {size: 11}}, extra);
+  const axis = {gridcolor: look.line, linecolor: look.line, zeroline: false, fixedrange: true, tickfont: {size: 11}};
+  return Object.assign(axis, extra);
 }
+
+const colorOf = (item, facets, look) => look.paths[facets.path.indexOf(item.path) % look.paths.length];
+
+/* A line from (x, 0) to (x, 1), in parts of the plot's height. */
+const upright = (x, line) => ({type: 'line', x0: x, x1: x, yref: 'paper', y0: 0, y1: 1, line});
 
 /* Powers of ten, or with 1, 2, 5 where there are few of them, as ticks of a logarithmic axis from low to high. */
 function logTicks(low, high, text) {
-  const decades = Math.log10(high / low), steps = decades > 2.2 ? [1] : decades > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7], ticks = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++)
-    for (const step of steps)
-      if (step * 10 ** power >= low * 0.999 && step * 10 ** power <= high * 1.001) ticks.push(+(step * 10 ** power).toPrecision(2));
-  return {type: 'log', range: [Math.log10(low), Math.log10(high)], tickmode: 'array', tickvals: ticks, ticktext: ticks.map(text)};
+  const from = Math.log10(low), to = Math.log10(high), decades = to - from, ticks = [];
+  const steps = decades > 2.2 ? [1] : decades > 1.2 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+  for (let power = Math.floor(from); power <= Math.ceil(to); power++)
+    for (const step of steps) {
+      const tick = +(step * 10 ** power).toPrecision(2);
+      if (tick >= low * 0.999 && tick <= high * 1.001) ticks.push(tick);
+    }
+  return {type: 'log', range: [from, to], tickmode: 'array', tickvals: ticks, ticktext: ticks.map(text)};
 }
 
 /* Rows of a dot plot: one lane per dtype and path, dtypes apart. */
@@ -71,7 +77,7 @@ function lanesOf(items, facets) {
   return {of: item => lanes.get(`${item.dtype} ${item.path}`), marks, height: at - 0.6, count: lanes.size};
 }
 
-/* A dot plot.  items: cases or slopes; x: item to number; label: text on the right of the lane's leading item. */
+/* A dot plot.  items: cases or slopes; x: item to number; label: text on the right, of the first implementation. */
 function dotFigure(items, facets, look, {x, hover, label, axis, interval, shapes, room = 54}) {
   const lanes = lanesOf(items, facets), groups = new Map();
   for (const item of items) {
@@ -80,25 +86,27 @@ function dotFigure(items, facets, look, {x, hover, label, axis, interval, shapes
     groups.get(key).push(item);
   }
   const traces = [...groups.values()].map(group => {
-    const color = look.paths[facets.path.indexOf(group[0].path) % look.paths.length];
-    const trace = {type: 'scatter', mode: 'markers', x: group.map(x), y: group.map(item => lanes.of(item) + (OFFSETS[item.implementation] || 0)), hoverinfo: 'text',
-      hovertext: group.map(item => hover(item)), marker: {color, size: 9, symbol: symbolOf(group[0].implementation), line: {width: 1.5, color}}};
+    const {implementation} = group[0], color = colorOf(group[0], facets, look), offset = OFFSETS[implementation] || 0;
+    const trace = {type: 'scatter', mode: 'markers', x: group.map(x), y: group.map(item => lanes.of(item) + offset),
+      hoverinfo: 'text', hovertext: group.map(item => hover(item)),
+      marker: {color, size: 9, symbol: symbolOf(implementation), line: {width: 1.5, color}}};
     if (interval)
       trace.error_x = {type: 'data', symmetric: false, color, thickness: 1.5, width: 3,
         array: group.map(item => (interval(item)[1] ?? x(item)) - x(item)),
         arrayminus: group.map(item => x(item) - (interval(item)[0] ?? x(item)))};
     return trace;
   });
-  const labelled = new Map();
-  for (const item of items) if (!labelled.has(lanes.of(item))) labelled.set(lanes.of(item), item);
+  const lead = facets.implementation.find(implementation => items.some(item => item.implementation === implementation));
   return {lanes: lanes.count, data: traces, layout: layoutOf(look, {
     margin: {l: 42, r: room, t: 4, b: 32},
     xaxis: axisOf(look, Object.assign({side: 'bottom'}, axis)),
     yaxis: axisOf(look, {range: [lanes.height - 0.3, -0.7], tickvals: lanes.marks.map(mark => mark[0]),
       ticktext: lanes.marks.map(mark => escaped(mark[1])), showgrid: false, tickfont: {size: 12}}),
     shapes: shapes ? shapes(lanes) : [],
-    annotations: [...labelled].map(([lane, item]) => ({x: 1, xref: 'paper', xanchor: 'left', xshift: 6, y: lane, text: label(item),
-      showarrow: false, font: {size: 11, color: look.paths[facets.path.indexOf(item.path) % look.paths.length]}})),
+    annotations: items.filter(item => item.implementation === lead).map(item => ({
+      x: 1, xref: 'paper', xanchor: 'left', xshift: 6, y: lanes.of(item), text: label(item), showarrow: false,
+      font: {size: 11, color: colorOf(item, facets, look)},
+    })),
   })};
 }
 
@@ -108,10 +116,11 @@ function ratioFigure(cases, facets, look) {
   return dotFigure(cases, facets, look, {
     x: item => item.ratio[0], interval: item => [item.ratio[1], item.ratio[2]],
     label: item => item.ratio[3] === 'slower' ? `<b>${times(item.ratio[0])}</b>` : times(item.ratio[0]),
-    hover: item => `${escaped(item.name)}<br><b>${times(item.ratio[0])}</b>` + (item.ratio[1] === null ? ', too few rounds for an interval'
-      : `, 95 %: ${times(item.ratio[1])} – ${times(item.ratio[2])}`) + `<br>${time(item.ns)} per step`,
+    hover: item => `${escaped(item.name)}<br><b>${times(item.ratio[0])}</b>, ` + (item.ratio[1] === null
+      ? 'too few rounds for an interval' : `95 %: ${times(item.ratio[1])} – ${times(item.ratio[2])}`) +
+      `<br>${time(item.ns)} per step`,
     axis: logTicks(Math.min(0.8, ...ends) / 1.1, Math.max(4, ...ends) * 1.1, value => `${figures(value)}×`),
-    shapes: () => [{type: 'line', x0: 1, x1: 1, yref: 'paper', y0: 0, y1: 1, line: {color: look.ink, width: 1.5}}],
+    shapes: () => [upright(1, {color: look.ink, width: 1.5})],
   });
 }
 
@@ -124,8 +133,8 @@ function limitFigure(cases, limits, facets, look) {
     axis: {range: [-0.03 * most, 1.06 * most], title: {text: 'GB/s', standoff: 2, font: {size: 11}}, nticks: 6},
     shapes: lanes => limits.flatMap(limit => {
       const rows = facets.path.map(path => lanes.of({dtype: limit.dtype, path})).filter(lane => lane !== undefined);
-      return rows.length ? [{type: 'line', x0: limit.gbps, x1: limit.gbps, y0: Math.min(...rows) - 0.6, y1: Math.max(...rows) + 0.6,
-        line: {color: look.ink, width: 2}}] : [];
+      return rows.length ? [{type: 'line', x0: limit.gbps, x1: limit.gbps, line: {color: look.ink, width: 2},
+        y0: Math.min(...rows) - 0.6, y1: Math.max(...rows) + 0.6}] : [];
     }),
   });
 }
@@ -134,8 +143,8 @@ function slopeFigure(slopes, key, facets, look) {
   const values = slopes.map(slope => slope[key]), text = value => `${figures(value)} ns`;
   return dotFigure(slopes, facets, look, {
     room: 66, x: slope => slope[key], label: slope => text(slope[key]),
-    hover: slope => `${escaped(slope.path)}/${escaped(slope.implementation)}/${escaped(slope.dtype)}<br><b>${text(slope[key])}</b> ` +
-      (key === 'ns_per_tensor' ? 'per tensor' : 'per byte'),
+    hover: slope => [slope.path, slope.implementation, slope.dtype].map(escaped).join('/') +
+      `<br><b>${text(slope[key])}</b> ${key === 'ns_per_tensor' ? 'per tensor' : 'per byte'}`,
     axis: logTicks(Math.min(...values) / 1.3, Math.max(...values) * 1.3, text),
   });
 }
@@ -148,12 +157,13 @@ function ladderFigure(cases, caches, facets, look, what) {
     lines.get(key).push(item);
   }
   const traces = [...lines.values()].map(line => {
-    const color = look.paths[facets.path.indexOf(line[0].path) % look.paths.length];
+    const color = colorOf(line[0], facets, look);
     line.sort((one, other) => one.footprint - other.footprint);
     return {type: 'scatter', mode: 'lines+markers', x: line.map(item => item.footprint), y: line.map(item => item[what]),
       hoverinfo: 'text', line: {color, width: 1.5, dash: DASHES[line[0].implementation] || 'solid'},
       marker: {color, size: 6, symbol: symbolOf(line[0].implementation)},
-      hovertext: line.map(item => `${escaped(item.name)}<br><b>${time(item.ns)}</b> per step, ${figures(item.gbps)} GB/s<br>${bytes(item.footprint)}`)};
+      hovertext: line.map(item => `${escaped(item.name)}<br><b>${time(item.ns)}</b> per step` +
+        (item.gbps === null ? '' : `, ${figures(item.gbps)} GB/s`) + `<br>${bytes(item.footprint)}`)};
   });
   const xs = cases.map(item => item.footprint), ys = cases.map(item => item[what]);
   const from = Math.min(...xs) / 1.5, to = Math.max(...xs) * 1.5;
@@ -162,9 +172,10 @@ function ladderFigure(cases, caches, facets, look, what) {
   return {data: traces, layout: layoutOf(look, {
     margin: {l: 62, r: 12, t: 18, b: 32},
     xaxis: axisOf(look, {type: 'log', range: [Math.log10(from), Math.log10(to)], tickvals: sizes, ticktext: sizes.map(bytes)}),
-    yaxis: axisOf(look, logTicks(Math.min(...ys) / 1.3, Math.max(...ys) * 1.3, what === 'ns' ? time : value => `${figures(value)} GB/s`)),
-    shapes: ends.map(end => ({type: 'line', x0: end[1], x1: end[1], yref: 'paper', y0: 0, y1: 1, line: {color: look.soft, width: 1, dash: 'dot'}})),
-    annotations: ends.map(end => ({x: Math.log10(end[1]), y: 1, yref: 'paper', yanchor: 'bottom', text: escaped(end[0]), showarrow: false,
-      font: {size: 11, color: look.soft}})),
+    yaxis: axisOf(look, logTicks(Math.min(...ys) / 1.3, Math.max(...ys) * 1.3,
+      what === 'ns' ? time : value => `${figures(value)} GB/s`)),
+    shapes: ends.map(end => upright(end[1], {color: look.soft, width: 1, dash: 'dot'})),
+    annotations: ends.map(end => ({x: Math.log10(end[1]), y: 1, yref: 'paper', yanchor: 'bottom', text: escaped(end[0]),
+      showarrow: false, font: {size: 11, color: look.soft}})),
   })};
 }

@@ -15,11 +15,13 @@
     every('.filters select', select => { if (select.value) choice[select.dataset.facet] = [select.value]; });
     return Object.entries(choice);
   }
-  const passes = (item, choice) => choice.every(([facet, values]) => item[facet] == null || values.includes(String(item[facet])));
+  const passes = (item, choice) =>
+    choice.every(([facet, values]) => item[facet] == null || values.includes(String(item[facet])));
 
   function figureOf(panel, run, choice, look) {
     const {kind, key} = panel.dataset, ladder = kind === 'ladder' && document.getElementById('ladder-what').value;
-    const cases = run.cases.filter(item => item.ns !== null && !(item.ours && item.bits === 'wrong') && passes(item, choice));
+    const hasSpeed = item => item.ns !== null && !(item.ours && item.bits === 'wrong');
+    const cases = run.cases.filter(item => hasSpeed(item) && passes(item, choice));
     const here = cases.filter(item => item.shapes === key);
     if (kind === 'ratio') {
       const found = here.filter(item => item.ratio && item.ours);
@@ -35,7 +37,8 @@
       const found = run.slopes.filter(slope => slope[key] > 0 && passes(slope, choice));
       return found.length ? slopeFigure(found, key, FACETS, look) : null;
     }
-    const found = cases.filter(item => item.dtype === key && item.shapes.startsWith(DATA.ladder) && item.footprint && item[ladder]);
+    const found = cases.filter(item => item.dtype === key && item.shapes.startsWith(DATA.ladder))
+      .filter(item => item.footprint && item[ladder]);
     return found.length ? ladderFigure(found, run.caches, FACETS, look, ladder) : null;
   }
 
@@ -98,12 +101,13 @@
   }
 
   /* The same symbols as in the plots, beside the names of implementations. */
-  const MARKS = {circle: '<circle cx="6" cy="6" r="4.5"/>', square: '<path d="M2 2h8v8h-8z"/>', 'triangle-up': '<path d="M6 1.5l5 9h-10z"/>',
-    'diamond': '<path d="M6 .8l5.2 5.2-5.2 5.2-5.2-5.2z"/>', star: '<path d="M6 1v10M1 6h10"/>'};
+  const MARKS = {circle: '<circle cx="6" cy="6" r="4.5"/>', square: '<path d="M2 2h8v8h-8z"/>',
+    'triangle-up': '<path d="M6 1.5l5 9h-10z"/>', diamond: '<path d="M6 .8l5.2 5.2-5.2 5.2-5.2-5.2z"/>',
+    star: '<path d="M6 1v10M1 6h10"/>'};
   every('.symbol', mark => {
     const symbol = symbolOf(mark.dataset.symbol), open = symbol.endsWith('-open');
-    mark.innerHTML = `<svg viewBox="0 0 12 12" fill="${open ? 'none' : 'currentColor'}" stroke="currentColor" stroke-width="1.5">` +
-      `${MARKS[symbol.replace('-open', '')]}</svg>`;
+    mark.innerHTML = `<svg viewBox="0 0 12 12" fill="${open ? 'none' : 'currentColor'}" stroke="currentColor"
+      stroke-width="1.5">${MARKS[symbol.replace('-open', '')]}</svg>`;
   });
 
   form.addEventListener('click', event => {
