@@ -37,6 +37,27 @@ class Engine:
         one that the library does not take.
         Releases the GIL.  Raises PyTorch's exceptions, or Unsupported; nothing has changed then."""
 
+    def step_group(
+        self,
+        number: int,
+        group: dict[str, Any],
+        state: dict[Any, Any],
+        torch_threads: int,
+        threads: int,
+        grad_scale: Any,
+        found_inf: Any,
+        writes_grads: bool,
+        allocate: Callable[[Any, tuple[int, ...], tuple[int, ...]], Any],
+        adopt: Callable[[Any, Any, Any, tuple[int, ...], bool], Any],
+        /,
+    ) -> tuple[list[Any], tuple[list[Any], list[Any], list[Any]] | None]:
+        """step() for group["params"] that have a gradient, with momentum buffers in `state`.
+
+        `number` says which group of its optimizer it is: what its last step found out is believed where it still holds.
+        `writes_grads`: whether gradients are written, too.
+        Returns the tensors that were written, new buffers left out, and what was not stepped, as step() may leave some:
+        params, gradients, buffers; None where all were."""
+
     def prepare(
         self,
         params: Sequence[Any],

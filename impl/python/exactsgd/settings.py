@@ -61,7 +61,11 @@ def lend_tensor(capsule: object) -> torch.Tensor:
     return torch.utils.dlpack.from_dlpack(capsule)
 
 
-def gather(optimizer: Optimizer, group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor], list[Tensor | None]]:
+Gathered = tuple[list[Tensor], list[Tensor], list[Tensor | None]]
+"""Params, gradients, momentum buffers."""
+
+
+def gather(optimizer: Optimizer, group: dict[str, Any]) -> Gathered:
     """Params with a gradient, the gradients, and the momentum buffers, if there are to be any (SGD._init_group)."""
     params: list[Tensor] = []
     grads: list[Tensor] = []
@@ -83,9 +87,9 @@ def gather(optimizer: Optimizer, group: dict[str, Any]) -> tuple[list[Tensor], l
 
 def writes_grads(group: dict[str, Any], grad_scale: Tensor | None) -> bool:
     """Whether a step leaves something in p.grad, as PyTorch does."""
-    weight_decay = group["weight_decay"]
     if group["foreach"]:
-        return bool(group["nesterov"] and group["momentum"] != 0 and not group["maximize"] and weight_decay == 0)
+        return bool(group["nesterov"] and group["momentum"] != 0 and not group["maximize"] and group["weight_decay"] == 0)
     if group["fused"]:
         return grad_scale is not None
+    weight_decay = group["weight_decay"]
     return isinstance(weight_decay, Tensor) and weight_decay.requires_grad and not group["maximize"]

@@ -15,7 +15,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 from ._core import Engine, Unsupported
 from .fallback import reason_to_fall_back, step_in_torch
 from .settings import (
-    DEFECTS, OLDER, adopt_sparse, empty_buffer, gather, make_engine, threads_of_torch, threads_to_use, writes_grads,
+    DEFECTS, OLDER, Gathered, adopt_sparse, empty_buffer, gather, make_engine, threads_of_torch, threads_to_use, writes_grads,
 )
 
 __all__ = ["SGD"]
@@ -114,38 +114,46 @@ class SGD(Optimizer):
         Raises:
             What PyTorch raises, with its texts.  Unlike there, a group whose step the library refuses is unchanged.
         """
-        enabled = torch.is_grad_enabled()
-        torch.set_grad_enabled(self.defaults["differentiable"])
+        enabled, differentiable = torch.is_grad_enabled(), self.defaults["differentiable"]
+        torch._C._set_grad_enabled(differentiable)
         try:
             loss = None
             if closure is not None:
                 with torch.enable_grad():
                     loss = closure()
-            for group in self.param_groups:
-                self._step_group(group)
+            self._step_groups()
             return loss
         finally:
-            torch.set_grad_enabled(enabled)
+            torch._C._set_grad_enabled(enabled)
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        params, grads, buffers = gather(self, group)
-        before = list(buffers)
+    def _step_groups(self) -> None:
+        engine, torch_threads, threads = self._engine(), threads_of_torch(), threads_to_use()
         grad_scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
-        reason = reason_to_fall_back(params, grads, buffers, group)
-        done = 0
-        if not reason:
-            try:
-                done = self._engine().step(params, grads, buffers, group, threads_of_torch(), threads_to_use(), grad_scale,
-                                           found_inf, empty_buffer, adopt_sparse)
-                reason = "tensors that share memory" if done < len(params) else ""
-            except Unsupported as why:
-                reason = str(why)
-        written = [*params[:done], *(buffer for buffer in buffers[:done] if buffer is not None)]
-        increment_version(written + grads[:done] if writes_grads(group, grad_scale) else written)
-        if reason:
-            rest = buffers[done:]
-            step_in_torch(reason, params[done:], grads[done:], rest, group, grad_scale, found_inf)
-            buffers[done:] = rest
+        looks_first = torch.is_grad_enabled() or torch._C._len_torch_dispatch_stack()
+        for number, group in enumerate(self.param_groups):
+            if group["fused"] and getattr(self, "_need_device_dtype_check_for_fused", True):
+                gather(self, group)
+            reason = reason_to_fall_back(*gather(self, group), group) if looks_first else ""
+            rest: Gathered | None = None
+            if not reason:
+                try:
+                    written, rest = engine.step_group(
+                        number, group, self.state, torch_threads, threads, grad_scale, found_inf,
+                        writes_grads(group, grad_scale), empty_buffer, adopt_sparse,
+                    )
+                    increment_version(written)
+                    reason = "tensors that share memory" if rest else ""
+                except Unsupported as why:
+                    reason = str(why)
+            if reason:
+                self._step_in_torch(reason, rest or gather(self, group), group, grad_scale, found_inf)
+
+    def _step_in_torch(
+        self, reason: str, gathered: Gathered, group: dict[str, Any], grad_scale: Tensor | None, found_inf: Tensor | None
+    ) -> None:
+        params, grads, buffers = gathered
+        before = list(buffers)
+        step_in_torch(reason, params, grads, buffers, group, grad_scale, found_inf)
         for param, old, buffer in zip(params, before, buffers):
             if buffer is not old:
                 self.state[param]["momentum_buffer"] = buffer

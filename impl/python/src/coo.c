@@ -12,7 +12,7 @@ static int64_t *shape_of(import_context *context, PyObject *object, int32_t *ndi
     PyObject *fast = size ? PySequence_Fast(size, "size() is no sequence") : NULL;
     Py_ssize_t count = fast ? PySequence_Fast_GET_SIZE(fast) : 0;
     PyObject *memory = fast ? PyBytes_FromStringAndSize(NULL, count * (Py_ssize_t)sizeof(int64_t) + 1) : NULL;
-    int64_t *shape = memory && PyList_Append(context->owners, memory) == 0 ? (int64_t *)(void *)PyBytes_AS_STRING(memory) : NULL;
+    int64_t *shape = memory && core_own(context, memory) ? (int64_t *)(void *)PyBytes_AS_STRING(memory) : NULL;
     for (Py_ssize_t i = 0; shape && i < count; i++)
         shape[i] = PyLong_AsLongLong(PySequence_Fast_GET_ITEM(fast, i));
     *ndim = (int32_t)count;
@@ -25,7 +25,7 @@ static int64_t *shape_of(import_context *context, PyObject *object, int32_t *ndi
 static bool import_part(import_context *context, PyObject *object, const char *method, DLTensor *out)
 {
     PyObject *part = PyObject_CallMethod(object, method, NULL);
-    bool fine = part && PyList_Append(context->owners, part) == 0 && core_import(context, part, false, out);
+    bool fine = part && core_own(context, part) && core_import(context, part, false, out);
     Py_XDECREF(part);
     return fine;
 }

@@ -24,8 +24,11 @@ PyObject *core_raise(const sgd_error *error);
 /* What an import looks out for. */
 typedef struct import_context {
     PyObject *plain;  /* tuple of the types that are taken; NULL: any that speaks DLPack */
-    PyObject *owners; /* list that keeps alive what descriptors borrow from */
+    PyObject *owners; /* list that keeps alive what descriptors borrow from; NULL: none yet */
 } import_context;
+
+/* Puts an object into owners; false with an exception set. */
+bool core_own(import_context *context, PyObject *object);
 
 /* Fills a descriptor of an object's memory; it borrows from the object, or from something that it puts into owners.
  * `writable` refuses memory that its owner calls read-only.  On failure an exception is set: Unsupported, or the object's. */
@@ -33,6 +36,9 @@ bool core_import(import_context *context, PyObject *object, bool writable, DLTen
 
 /* Whether the type of an object is one that is taken; sets Unsupported where it is not. */
 bool core_is_plain(const import_context *context, PyObject *object);
+
+/* param.grad, a new reference. */
+PyObject *core_grad(PyObject *param);
 
 PyObject *core_tuple(const int64_t *values, int32_t count);
 
@@ -52,7 +58,23 @@ typedef struct option_tensors {
     DLTensor lr, momentum, dampening, weight_decay;
 } option_tensors;
 
-/* Reads a param group's dict; foreign keys are not looked at.  KeyError as in PyTorch where one is missing. */
+typedef enum option {
+    OPTION_PARAMS,
+    OPTION_LR,
+    OPTION_MOMENTUM,
+    OPTION_DAMPENING,
+    OPTION_WEIGHT_DECAY,
+    OPTION_NESTEROV,
+    OPTION_MAXIMIZE,
+    OPTION_FOREACH,
+    OPTION_FUSED,
+    OPTION_COUNT
+} option;
+
+/* What a param group's dict says, borrowed; KeyError as in PyTorch where it says nothing. */
+PyObject *core_option(PyObject *group, option option);
+
+/* Reads a param group's dict; foreign keys are not looked at. */
 bool core_options(import_context *context, PyObject *group, option_tensors *tensors, sgd_options *out);
 
 /* ---- overlap.c ------------------------------------------------------------------------------------------------------ */
@@ -64,9 +86,25 @@ typedef enum overlap {
     OVERLAP_NO_MEMORY
 } overlap;
 
+/* The memory of a tensor, from its first byte to behind its last; both 0 where it has none. */
+typedef struct extent {
+    uintptr_t begin, end;
+} extent;
+
+/* What is known of a group's memory from the step before; start from zeros. */
+typedef struct extents {
+    extent *written; /* params and buffers, two an item */
+    extent *sorted;  /* the same in order */
+    size_t *gaps;    /* how many of those lie before each gradient */
+    size_t count, capacity;
+    bool disjoint; /* the sorted ones are */
+} extents;
+
+void core_extents_clear(extents *known);
+
 /* Looks for memory that a step writes and that more than one of its tensors lies in, by extent: strided tensors that
- * interleave count. */
-overlap core_overlap(const sgd_item *items, size_t count, bool writes_grads);
+ * interleave count.  Where nothing has moved since the step before, that is a comparison. */
+overlap core_overlap(extents *known, const sgd_item *items, size_t count, bool writes_grads);
 
 /* ---- values.c ------------------------------------------------------------------------------------------------------- */
 

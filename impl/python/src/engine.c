@@ -1,171 +1,9 @@
-/* engine.c - exactsgd._core.Engine: which bits to compute, memory that steps reuse, and step(), which is sgd_step on Python
- * objects (torch/optim/sgd.py: sgd()).
- */
+/* engine.c - exactsgd._core.Engine: which bits to compute, and memory that steps reuse. */
 #include <stdlib.h>
 
 #include "engine.h"
 
-static bool import_scaling(call *call, PyObject *grad_scale, PyObject *found_inf)
-{
-    if (grad_scale != Py_None) {
-        call->scaling.grad_scale = &call->grad_scale;
-        if (!core_import(&call->context, grad_scale, false, &call->grad_scale))
-            return false;
-    }
-    if (found_inf != Py_None) {
-        call->scaling.found_inf = &call->found_inf;
-        if (!core_import(&call->context, found_inf, false, &call->found_inf))
-            return false;
-    }
-    return true;
-}
-
-/* ---- the step ------------------------------------------------------------------------------------------------------------ */
-
-/* Gradients are written in fewer cases than this says; then it is a little slower for nothing. */
-static bool may_write_grads(const call *call, sgd_path path)
-{
-    return (path == SGD_FOREACH && call->options.nesterov) || call->options.weight_decay_tensor.requires_grad ||
-           call->scaling.grad_scale;
-}
-
-static bool buffers_mixed(const call *call)
-{
-    for (size_t i = 1; i < call->count; i++)
-        if (call->items[i].has_buffer != call->items[0].has_buffer)
-            return true;
-    return false;
-}
-
-/* How many items the library may take at once: all, or, where they share memory, one after the other; 0 where an exception
- * is set. */
-static size_t stride_of_items(const call *call)
-{
-    sgd_path path = sgd_options_path(&call->options, call->config.backend);
-    switch (core_overlap(call->items, call->count, may_write_grads(call, path))) {
-    case OVERLAP_NONE: return call->count ? call->count : 1;
-    case OVERLAP_NO_MEMORY: PyErr_NoMemory(); return 0;
-    case OVERLAP_ITEMS:
-        if (!call->coo && (path == SGD_FORLOOP || (path == SGD_FUSED && !buffers_mixed(call))))
-            return 1; /* sparse buffers change hands at the end, so the second of two would not see the first */
-        /* fall through */
-    default: PyErr_SetString(core_unsupported, "tensors that share memory"); return 0;
-    }
-}
-
-/* Whether a status is the library's own: PyTorch might do what it refuses. */
-static bool is_unsupported(sgd_status status) { return core_exception(status) == core_unsupported; }
-
-/* Steps the items, `stride` at once; returns how many were stepped: all, or those before one that the library does not take.
- * -1: an exception is set. */
-static Py_ssize_t run(call *call, size_t stride)
-{
-    sgd_workspace *workspace = call->engine->busy ? NULL : call->engine->workspace;
-    sgd_error error = {0};
-    sgd_status status = SGD_OK;
-    size_t done = 0;
-    call->engine->busy = true;
-    Py_BEGIN_ALLOW_THREADS
-    do {
-        size_t left = call->count - done, taken = left < stride ? left : stride;
-        status = sgd_step(&call->config, &call->options, call->items + done, taken, &call->scaling, workspace, &error);
-        done += status ? 0 : taken;
-    } while (!status && done < call->count);
-    Py_END_ALLOW_THREADS
-    if (workspace)
-        call->engine->busy = false;
-    if (!status || (done > 0 && is_unsupported(status)))
-        return (Py_ssize_t)done;
-    core_raise(&error);
-    return -1;
-}
-
-/* What the library made of a sparse tensor becomes the host's. */
-static bool keep_coo(const call *call, size_t index)
-{
-    sgd_item *item = &call->items[index];
-    PyObject *grad = PyTuple_GET_ITEM(call->grads, (Py_ssize_t)index);
-    if (item->sparse_grad && item->sparse_grad->owned) {
-        PyObject *made = core_adopt_coo(call->adopt, grad, item->sparse_grad);
-        Py_XDECREF(made);
-        if (!made)
-            return false;
-    }
-    if (!item->sparse_buffer || !item->sparse_buffer->owned)
-        return true;
-    PyObject *made = core_adopt_coo(call->adopt, PyList_GET_ITEM(call->buffers, (Py_ssize_t)index), item->sparse_buffer);
-    return made && PyList_SetItem(call->buffers, (Py_ssize_t)index, made) == 0;
-}
-
-static bool keep_made(const call *call)
-{
-    for (size_t i = 0; i < call->count; i++) {
-        PyObject *buffer = PyList_GET_ITEM(call->made, (Py_ssize_t)i);
-        if (call->coo && !keep_coo(call, i))
-            return false;
-        if (buffer == Py_None || !call->items[i].has_buffer)
-            continue;
-        Py_INCREF(buffer);
-        if (PyList_SetItem(call->buffers, (Py_ssize_t)i, buffer))
-            return false;
-    }
-    return true;
-}
-
-static bool check_lengths(const call *call)
-{
-    Py_ssize_t params = PyTuple_GET_SIZE(call->params), buffers = PyList_GET_SIZE(call->buffers);
-    if (PyTuple_GET_SIZE(call->grads) == params && (buffers == 0 || buffers == params))
-        return true;
-    PyErr_Format(PyExc_ValueError, "%zd params, %zd gradients, %zd momentum buffers", params, PyTuple_GET_SIZE(call->grads),
-                 buffers);
-    return false;
-}
-
-static bool reserve(call *call)
-{
-    call->count = (size_t)PyTuple_GET_SIZE(call->params);
-    call->items = calloc(call->count + 1, sizeof *call->items);
-    call->descriptors = calloc(3 * call->count + 1, sizeof *call->descriptors);
-    call->context = (import_context){call->engine->plain, PyList_New(0)};
-    call->made = PyList_New((Py_ssize_t)call->count);
-    for (size_t i = 0; call->made && i < call->count; i++) {
-        Py_INCREF(Py_None);
-        PyList_SET_ITEM(call->made, (Py_ssize_t)i, Py_None);
-    }
-    if (!call->items || !call->descriptors)
-        PyErr_NoMemory();
-    return !PyErr_Occurred();
-}
-
-static void clear(call *call)
-{
-    for (size_t i = 0; call->coo && i < 2 * call->count; i++)
-        if (call->coo[i].owned)
-            sgd_sparse_destroy(&call->coo[i]);
-    free(call->coo);
-    free(call->items);
-    free(call->descriptors);
-    Py_XDECREF(call->context.owners);
-    Py_XDECREF(call->made);
-    Py_XDECREF(call->params);
-    Py_XDECREF(call->grads);
-}
-
-/* An import's failure that is the object's own (it has no memory, it is on no device that DLPack knows) means that the
- * library cannot take it; a TypeError or ValueError of arrays is the caller's mistake. */
-static void as_unsupported(const engine *engine)
-{
-    if (!engine->plain || !PyErr_Occurred() || PyErr_ExceptionMatches(core_unsupported) ||
-        PyErr_ExceptionMatches(PyExc_KeyError) || PyErr_ExceptionMatches(PyExc_MemoryError))
-        return;
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_Format(core_unsupported, "%S", value ? value : type);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
-}
+/* ---- lists ----------------------------------------------------------------------------------------------------------- */
 
 /* Reads the arguments of step() and prepare(), imports everything, and returns how many items the library may take at once; 0
  * where an exception is set. */
@@ -178,25 +16,27 @@ static size_t begin(call *call, PyObject *args)
         return 0;
     call->config.torch_threads = torch_threads;
     call->config.threads = threads;
-    call->params = PySequence_Tuple(params);
-    call->grads = call->params ? PySequence_Tuple(grads) : NULL;
-    if (!call->grads || !check_lengths(call) || !reserve(call))
-        return 0;
-    if (core_options(&call->context, group, &call->tensors, &call->options) && import_scaling(call, grad_scale, found_inf) &&
-        call_import_items(call))
-        return stride_of_items(call);
-    as_unsupported(call->engine);
-    return 0;
+    return call_open(call, 0) && call_gather(call, params, grads) ? call_prepare(call, group, grad_scale, found_inf) : 0;
 }
 
 static PyObject *engine_step(engine *self, PyObject *args)
 {
     call call = {.engine = self, .config = self->config};
     size_t stride = begin(&call, args);
-    Py_ssize_t done = stride ? run(&call, stride) : -1;
-    bool fine = done >= 0 && keep_made(&call);
-    clear(&call);
-    return fine ? PyLong_FromSsize_t(done) : NULL;
+    Py_ssize_t done = stride ? call_run(&call, stride) : -1;
+    call_close(&call);
+    return done >= 0 ? PyLong_FromSsize_t(done) : NULL;
+}
+
+/* The buffers that a step makes, None elsewhere. */
+static PyObject *made_buffers(const call *call)
+{
+    PyObject *list = PyList_New((Py_ssize_t)call->count);
+    for (size_t i = 0; list && i < call->count; i++) {
+        const objects *objects = &call->room->objects[i];
+        PyList_SET_ITEM(list, (Py_ssize_t)i, Py_NewRef(objects->made ? objects->buffer : Py_None));
+    }
+    return list;
 }
 
 /* All of step() but the step. */
@@ -207,9 +47,76 @@ static PyObject *engine_prepare(engine *self, PyObject *args)
     bool fine = stride && stride >= call.count;
     if (stride && !fine)
         PyErr_SetString(core_unsupported, "tensors that share memory");
-    PyObject *made = fine ? Py_NewRef(call.made) : NULL;
-    clear(&call);
+    PyObject *made = fine ? made_buffers(&call) : NULL;
+    call_close(&call);
     return made;
+}
+
+/* ---- a param group --------------------------------------------------------------------------------------------------- */
+
+/* Params, buffers and, where they are written too, gradients of the first `done` items. */
+static PyObject *written_tensors(const call *call, size_t done)
+{
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && i < done; i++) {
+        const objects *objects = &call->room->objects[i];
+        PyObject *all[] = {objects->param, objects->made ? NULL : objects->buffer, call->writes_grads ? objects->grad : NULL};
+        for (size_t k = 0; list && k < sizeof all / sizeof all[0]; k++)
+            if (all[k] && PyList_Append(list, all[k]))
+                Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* (params, gradients, buffers) of the items that were not stepped, as torch.optim.sgd.sgd takes them; None where all were. */
+static PyObject *rest_of(const call *call, size_t done)
+{
+    if (done == call->count)
+        Py_RETURN_NONE;
+    Py_ssize_t left = (Py_ssize_t)(call->count - done);
+    PyObject *rest = Py_BuildValue("(NNN)", PyList_New(left), PyList_New(left), PyList_New(call->has_momentum ? left : 0));
+    for (Py_ssize_t i = 0; rest && i < left; i++) {
+        const objects *objects = &call->room->objects[done + (size_t)i];
+        PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 0), i, Py_NewRef(objects->param));
+        PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 1), i, Py_NewRef(objects->grad));
+        if (call->has_momentum)
+            PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 2), i, Py_NewRef(objects->made || !objects->buffer ? Py_None : objects->buffer));
+    }
+    return rest;
+}
+
+enum { NUMBER, GROUP, STATE, TORCH_THREADS, THREADS, GRAD_SCALE, FOUND_INF, WRITES_GRADS, ALLOCATE, ADOPT, ARGUMENTS };
+
+static bool read_arguments(call *call, PyObject *const *arguments, Py_ssize_t count, size_t *number)
+{
+    if (count != ARGUMENTS || !PyDict_Check(arguments[GROUP])) {
+        PyErr_SetString(PyExc_TypeError, "step_group takes ten arguments, the second a dict");
+        return false;
+    }
+    *number = PyLong_AsSize_t(arguments[NUMBER]);
+    call->config.torch_threads = (uint32_t)PyLong_AsUnsignedLong(arguments[TORCH_THREADS]);
+    call->config.threads = (uint32_t)PyLong_AsUnsignedLong(arguments[THREADS]);
+    call->writes_grads = arguments[WRITES_GRADS] == Py_True;
+    call->state = arguments[STATE];
+    call->allocate = arguments[ALLOCATE];
+    call->adopt = arguments[ADOPT];
+    return !PyErr_Occurred();
+}
+
+static PyObject *engine_step_group(engine *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    call call = {.engine = self, .config = self->config};
+    size_t number, stride = 0;
+    if (!read_arguments(&call, arguments, count, &number))
+        return NULL;
+    if (call_open(&call, number) && call_gather_group(&call, arguments[GROUP]))
+        stride = call_prepare(&call, arguments[GROUP], arguments[GRAD_SCALE], arguments[FOUND_INF]);
+    Py_ssize_t done = stride ? call_run(&call, stride) : -1;
+    PyObject *answer = NULL;
+    if (done >= 0)
+        answer = Py_BuildValue("(NN)", written_tensors(&call, (size_t)done), rest_of(&call, (size_t)done));
+    call_close(&call);
+    return answer;
 }
 
 /* ---- the type ------------------------------------------------------------------------------------------------------------ */
@@ -247,11 +154,6 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         Py_DECREF(self);
         return NULL;
     }
-    sgd_error error;
-    if (sgd_workspace_create(&self->workspace, &error)) {
-        Py_DECREF(self);
-        return core_raise(&error);
-    }
     self->config.backend = sgd_backend_cpu(sgd_isa_best());
     self->plain = plain == Py_None ? NULL : plain;
     Py_XINCREF(self->plain);
@@ -261,7 +163,9 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 static void engine_dealloc(engine *self)
 {
     PyTypeObject *type = Py_TYPE(self);
-    sgd_workspace_destroy(self->workspace);
+    for (size_t i = 0; i < self->room_count; i++)
+        room_destroy(self->rooms[i]);
+    free(self->rooms);
     Py_XDECREF(self->plain);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);
@@ -269,6 +173,7 @@ static void engine_dealloc(engine *self)
 
 static PyMethodDef engine_methods[] = {
     {"step", (PyCFunction)engine_step, METH_VARARGS, "One step of one param group; see _core.pyi."},
+    {"step_group", (PyCFunction)(void (*)(void))engine_step_group, METH_FASTCALL, "One step of one live param group; see _core.pyi."},
     {"prepare", (PyCFunction)engine_prepare, METH_VARARGS, "What step() would take; see _core.pyi."},
     {NULL, NULL, 0, NULL},
 };

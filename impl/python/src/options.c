@@ -5,14 +5,17 @@
  */
 #include "core.h"
 
-/* A borrowed value of the group; KeyError where it is missing. */
-static PyObject *value_of(PyObject *group, const char *key)
+static const char *const option_names[OPTION_COUNT] = {"params",  "lr",       "momentum", "dampening", "weight_decay",
+                                                       "nesterov", "maximize", "foreach",  "fused"};
+
+PyObject *core_option(PyObject *group, option option)
 {
-    PyObject *name = PyUnicode_InternFromString(key);
-    PyObject *value = name ? PyDict_GetItemWithError(group, name) : NULL;
-    if (name && !value && !PyErr_Occurred())
-        PyErr_SetObject(PyExc_KeyError, name);
-    Py_XDECREF(name);
+    static PyObject *keys[OPTION_COUNT];
+    if (!keys[option])
+        keys[option] = PyUnicode_InternFromString(option_names[option]);
+    PyObject *value = keys[option] ? PyDict_GetItemWithError(group, keys[option]) : NULL;
+    if (!value && !PyErr_Occurred())
+        PyErr_SetObject(PyExc_KeyError, keys[option]);
     return value;
 }
 
@@ -42,28 +45,28 @@ static bool read_tensor(import_context *context, PyObject *value, bool squeezes,
     return !PyErr_Occurred();
 }
 
-static bool read_value(import_context *context, PyObject *group, const char *key, double *number, DLTensor *room,
-                       sgd_tensor_option *option)
+static bool read_value(import_context *context, PyObject *group, option option, double *number, DLTensor *room,
+                       sgd_tensor_option *tensor)
 {
-    PyObject *value = value_of(group, key);
+    PyObject *value = core_option(group, option);
     if (!value)
         return false;
     if (PyFloat_CheckExact(value) || PyLong_CheckExact(value))
         return read_number(value, number);
-    return read_tensor(context, value, !strcmp(key, "lr"), room, option);
+    return read_tensor(context, value, option == OPTION_LR, room, tensor);
 }
 
-static bool read_flag(PyObject *group, const char *key, bool *out)
+static bool read_flag(PyObject *group, option option, bool *out)
 {
-    PyObject *value = value_of(group, key);
+    PyObject *value = core_option(group, option);
     int truth = value ? PyObject_IsTrue(value) : -1;
     *out = truth > 0;
     return truth >= 0;
 }
 
-static bool read_tristate(PyObject *group, const char *key, sgd_tristate *out)
+static bool read_tristate(PyObject *group, option option, sgd_tristate *out)
 {
-    PyObject *value = value_of(group, key);
+    PyObject *value = core_option(group, option);
     int truth = value ? PyObject_IsTrue(value) : -1;
     *out = value == Py_None ? SGD_NONE : truth > 0 ? SGD_TRUE : SGD_FALSE;
     return truth >= 0;
@@ -72,13 +75,13 @@ static bool read_tristate(PyObject *group, const char *key, sgd_tristate *out)
 bool core_options(import_context *context, PyObject *group, option_tensors *tensors, sgd_options *out)
 {
     sgd_options options = sgd_options_default();
-    if (!read_value(context, group, "weight_decay", &options.weight_decay, &tensors->weight_decay,
+    if (!read_value(context, group, OPTION_WEIGHT_DECAY, &options.weight_decay, &tensors->weight_decay,
                     &options.weight_decay_tensor) ||
-        !read_value(context, group, "momentum", &options.momentum, &tensors->momentum, &options.momentum_tensor) ||
-        !read_value(context, group, "lr", &options.lr, &tensors->lr, &options.lr_tensor) ||
-        !read_value(context, group, "dampening", &options.dampening, &tensors->dampening, &options.dampening_tensor) ||
-        !read_flag(group, "nesterov", &options.nesterov) || !read_flag(group, "maximize", &options.maximize) ||
-        !read_tristate(group, "foreach", &options.foreach) || !read_tristate(group, "fused", &options.fused))
+        !read_value(context, group, OPTION_MOMENTUM, &options.momentum, &tensors->momentum, &options.momentum_tensor) ||
+        !read_value(context, group, OPTION_LR, &options.lr, &tensors->lr, &options.lr_tensor) ||
+        !read_value(context, group, OPTION_DAMPENING, &options.dampening, &tensors->dampening, &options.dampening_tensor) ||
+        !read_flag(group, OPTION_NESTEROV, &options.nesterov) || !read_flag(group, OPTION_MAXIMIZE, &options.maximize) ||
+        !read_tristate(group, OPTION_FOREACH, &options.foreach) || !read_tristate(group, OPTION_FUSED, &options.fused))
         return false;
     *out = options;
     return true;

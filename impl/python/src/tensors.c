@@ -30,36 +30,76 @@ typedef struct dl_exchange_table {
 
 /* ---- the exchange table ---------------------------------------------------------------------------------------------- */
 
-/* Types whose table is known: a step sees few, over and over. */
-#define KNOWN_TYPES 4
-static struct {
+/* What is known of a type: a step sees few, over and over.  NULL: it has no such thing. */
+typedef struct known_type {
     PyTypeObject *type;
     const dl_exchange_table *table;
-} known[KNOWN_TYPES];
+    PyObject *grad, *version;   /* data descriptors, which no object of the type has its own of */
+    PyObject *is_neg, *is_conj; /* methods */
+} known_type;
 
-/* The table of a type, NULL without an exception where it has none. */
+#define KNOWN_TYPES 4
+static known_type known_types[KNOWN_TYPES];
+
+/* An attribute of a type, NULL without an exception where it has none. */
+static PyObject *attribute(PyTypeObject *type, const char *name)
+{
+    PyObject *found = PyObject_GetAttrString((PyObject *)type, name);
+    PyErr_Clear();
+    return found;
+}
+
+static PyObject *data_descriptor(PyTypeObject *type, const char *name)
+{
+    PyObject *found = attribute(type, name);
+    if (found && (type->tp_getattro != PyObject_GenericGetAttr || !Py_TYPE(found)->tp_descr_get || !Py_TYPE(found)->tp_descr_set))
+        Py_CLEAR(found);
+    return found;
+}
+
 static const dl_exchange_table *table_of(PyTypeObject *type)
 {
-    static unsigned next;
-    for (size_t i = 0; i < KNOWN_TYPES; i++)
-        if (known[i].type == type)
-            return known[i].table;
-    PyObject *capsule = PyObject_GetAttrString((PyObject *)type, "__dlpack_c_exchange_api__");
+    PyObject *capsule = attribute(type, "__dlpack_c_exchange_api__");
     const dl_exchange_table *table = capsule ? PyCapsule_GetPointer(capsule, "dlpack_exchange_api") : NULL;
     Py_XDECREF(capsule);
     PyErr_Clear();
-    if (!table || table->version.major != 1 || !table->tensor_from_object)
-        return NULL;
-    Py_INCREF(type);
-    Py_XSETREF(known[next % KNOWN_TYPES].type, type);
-    known[next++ % KNOWN_TYPES].table = table;
-    return table;
+    return table && table->version.major == 1 && table->tensor_from_object ? table : NULL;
 }
 
-/* Whether a method without arguments answers True; false with an exception set where it fails. */
-static bool says(PyObject *object, PyObject *method)
+static const known_type *know(PyTypeObject *type)
 {
-    PyObject *answer = PyObject_CallMethodNoArgs(object, method);
+    static unsigned next;
+    for (size_t i = 0; i < KNOWN_TYPES; i++)
+        if (known_types[i].type == type)
+            return &known_types[i];
+    known_type *known = &known_types[next++ % KNOWN_TYPES], old = *known;
+    *known = (known_type){(PyTypeObject *)Py_NewRef(type), table_of(type),
+                          data_descriptor(type, "grad"), data_descriptor(type, "_version"),
+                          attribute(type, "is_neg"), attribute(type, "is_conj")};
+    Py_XDECREF(old.type);
+    Py_XDECREF(old.grad);
+    Py_XDECREF(old.version);
+    Py_XDECREF(old.is_neg);
+    Py_XDECREF(old.is_conj);
+    return known;
+}
+
+/* What a descriptor of the object's type makes of it; a good deal cheaper than a look-up by name. */
+static PyObject *ask(PyObject *descriptor, PyObject *object)
+{
+    return Py_TYPE(descriptor)->tp_descr_get(descriptor, object, (PyObject *)Py_TYPE(object));
+}
+
+PyObject *core_grad(PyObject *param)
+{
+    const known_type *known = know(Py_TYPE(param));
+    return known->grad ? ask(known->grad, param) : PyObject_GetAttrString(param, "grad");
+}
+
+/* Whether a method without arguments answers True; false with an exception set where it fails, and where there is none. */
+static bool says(PyObject *method, PyObject *object)
+{
+    PyObject *answer = method ? PyObject_CallOneArg(method, object) : NULL;
     bool yes = answer == Py_True;
     Py_XDECREF(answer);
     return yes;
@@ -77,36 +117,36 @@ static bool is_dense_run(const DLTensor *tensor)
     return expected > 1;
 }
 
-/* What PyTorch keeps beside the memory: conjugation and negation to be done later, and that a tensor of inference mode must not
- * be written to outside.  NULL: nothing of it, or an exception is set.  Only the imaginary part of a conjugate is negated so,
- * every other number of its memory, so that a run of numbers need not be asked. */
-static const char *flag_of(PyObject *object, const DLTensor *tensor, bool writable)
+/* PyTorch counts writes to every tensor but those of inference mode, which must not be written to outside. */
+static bool counts_writes(const known_type *known, PyObject *object)
 {
-    static PyObject *is_neg, *is_conj, *is_inference;
-    if (!is_neg)
-        is_neg = PyUnicode_InternFromString("is_neg");
-    if (!is_conj)
-        is_conj = PyUnicode_InternFromString("is_conj");
-    if (!is_inference)
-        is_inference = PyUnicode_InternFromString("is_inference");
-    if (!is_neg || !is_conj || !is_inference)
-        return NULL;
-    bool is_complex = tensor->dtype.code == kDLComplex;
-    if (((is_complex || !is_dense_run(tensor)) && says(object, is_neg)) || (is_complex && says(object, is_conj)))
-        return "a tensor that is negated or conjugated lazily";
-    return writable && says(object, is_inference) ? "a tensor of inference mode" : NULL;
+    PyObject *version = known->version ? ask(known->version, object) : Py_NewRef(Py_None);
+    Py_XDECREF(version);
+    PyErr_Clear();
+    return version;
 }
 
-static bool import_exchanged(const dl_exchange_table *table, PyObject *object, bool writable, DLTensor *out)
+/* What PyTorch keeps beside the memory: conjugation and negation to be done later, and that a tensor is not to be written to.
+ * NULL: nothing of it, or an exception is set.  Only the imaginary part of a conjugate is negated so, every other number of its
+ * memory, so that a run of numbers need not be asked. */
+static const char *flag_of(const known_type *known, PyObject *object, const DLTensor *tensor, bool writable)
 {
-    if (table->tensor_from_object(object, out)) {
+    bool is_complex = tensor->dtype.code == kDLComplex;
+    if (((is_complex || !is_dense_run(tensor)) && says(known->is_neg, object)) || (is_complex && says(known->is_conj, object)))
+        return "a tensor that is negated or conjugated lazily";
+    return writable && !counts_writes(known, object) ? "a tensor of inference mode" : NULL;
+}
+
+static bool import_exchanged(const known_type *known, PyObject *object, bool writable, DLTensor *out)
+{
+    if (known->table->tensor_from_object(object, out)) {
         PyErr_SetString(core_unsupported, "a tensor without plain memory of its own"); /* PyTorch's text has a stack in it */
         return false;
     }
-    const char *flag = flag_of(object, out, writable);
+    const char *flag = flag_of(known, object, out, writable);
     if (flag)
         PyErr_SetString(core_unsupported, flag);
-    return !PyErr_Occurred();
+    return !flag && !PyErr_Occurred();
 }
 
 /* ---- capsules ------------------------------------------------------------------------------------------------------------ */
@@ -150,12 +190,19 @@ static bool import_capsule(import_context *context, PyObject *object, bool writa
         PyErr_Format(PyExc_ValueError, "%.200s is read-only, a step would write to it", Py_TYPE(object)->tp_name);
         fine = false;
     }
-    fine = fine && PyList_Append(context->owners, capsule) == 0; /* not consumed: its own destructor frees it */
+    fine = fine && core_own(context, capsule); /* not consumed: its own destructor frees it */
     Py_DECREF(capsule);
     return fine;
 }
 
 /* ---- either ---------------------------------------------------------------------------------------------------------------- */
+
+bool core_own(import_context *context, PyObject *object)
+{
+    if (!context->owners)
+        context->owners = PyList_New(0);
+    return context->owners && PyList_Append(context->owners, object) == 0;
+}
 
 bool core_is_plain(const import_context *context, PyObject *object)
 {
@@ -171,8 +218,8 @@ bool core_import(import_context *context, PyObject *object, bool writable, DLTen
 {
     if (!core_is_plain(context, object))
         return false;
-    const dl_exchange_table *table = table_of(Py_TYPE(object));
-    return table ? import_exchanged(table, object, writable, out) : import_capsule(context, object, writable, out);
+    const known_type *known = know(Py_TYPE(object));
+    return known->table ? import_exchanged(known, object, writable, out) : import_capsule(context, object, writable, out);
 }
 
 PyObject *core_tuple(const int64_t *values, int32_t count)
