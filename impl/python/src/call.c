@@ -1,4 +1,4 @@
-/* call.c - one call of an engine, from its options to what it leaves behind: sgd_step on Python objects (torch/optim/sgd.py). */
+/* call.c - one call of an engine, from its options to what it leaves behind: sgd_step on Python objects. */
 #include <stdlib.h>
 
 #include "engine.h"

@@ -60,7 +60,8 @@ static PyObject *written_tensors(const call *call, size_t done)
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list && i < done; i++) {
         const objects *objects = &call->room->objects[i];
-        PyObject *all[] = {objects->param, objects->made ? NULL : objects->buffer, call->writes_grads ? objects->grad : NULL};
+        PyObject *buffer = objects->made ? NULL : objects->buffer, *grad = call->writes_grads ? objects->grad : NULL;
+        PyObject *all[] = {objects->param, buffer, grad};
         for (size_t k = 0; list && k < sizeof all / sizeof all[0]; k++)
             if (all[k] && PyList_Append(list, all[k]))
                 Py_CLEAR(list);
@@ -80,7 +81,8 @@ static PyObject *rest_of(const call *call, size_t done)
         PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 0), i, Py_NewRef(objects->param));
         PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 1), i, Py_NewRef(objects->grad));
         if (call->has_momentum)
-            PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 2), i, Py_NewRef(objects->made || !objects->buffer ? Py_None : objects->buffer));
+            PyList_SET_ITEM(PyTuple_GET_ITEM(rest, 2), i,
+                            Py_NewRef(objects->made || !objects->buffer ? Py_None : objects->buffer));
     }
     return rest;
 }
@@ -173,7 +175,8 @@ static void engine_dealloc(engine *self)
 
 static PyMethodDef engine_methods[] = {
     {"step", (PyCFunction)engine_step, METH_VARARGS, "One step of one param group; see _core.pyi."},
-    {"step_group", (PyCFunction)(void (*)(void))engine_step_group, METH_FASTCALL, "One step of one live param group; see _core.pyi."},
+    {"step_group", (PyCFunction)(void (*)(void))engine_step_group, METH_FASTCALL,
+     "One step of one live param group; see _core.pyi."},
     {"prepare", (PyCFunction)engine_prepare, METH_VARARGS, "What step() would take; see _core.pyi."},
     {NULL, NULL, 0, NULL},
 };

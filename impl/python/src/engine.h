@@ -4,7 +4,7 @@
 
 #include "core.h"
 
-/* The Python objects of an item.  Held while a call lasts, never longer: a step must not keep alive what its owner drops. */
+/* The Python objects of an item, held while a call lasts: a step must not keep alive what its owner drops. */
 typedef struct objects {
     PyObject *param, *grad;
     PyObject *buffer; /* NULL: none yet, or momentum is 0 */
@@ -12,7 +12,7 @@ typedef struct objects {
     bool dense;       /* the gradient was last time: most likely it is again.  This outlasts the call. */
 } objects;
 
-/* What the steps of one param group use again and again: memory, and what they found out, to be checked before it is believed. */
+/* What the steps of one param group use again and again: memory, and what they found out, checked before it is believed. */
 typedef struct room {
     sgd_workspace *workspace;
     extents extents;

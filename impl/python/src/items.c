@@ -61,7 +61,8 @@ static bool import_coo_item(call *call, size_t index, DLTensor *place)
     return !item->has_buffer || core_import_coo(&call->context, objects->buffer, item->sparse_buffer);
 }
 
-/* Whether a gradient is sparse.  One that was dense last time is taken for dense: PyTorch finds out what is not, though slowly. */
+/* Imports a gradient, or finds that it is sparse.  What was dense last time is taken for dense: PyTorch says no where it is
+ * not, though slowly. */
 static bool import_dense_grad(call *call, objects *objects, DLTensor *place, bool *is_coo)
 {
     bool takes_coo = call->adopt != Py_None;

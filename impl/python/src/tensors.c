@@ -52,7 +52,8 @@ static PyObject *attribute(PyTypeObject *type, const char *name)
 static PyObject *data_descriptor(PyTypeObject *type, const char *name)
 {
     PyObject *found = attribute(type, name);
-    if (found && (type->tp_getattro != PyObject_GenericGetAttr || !Py_TYPE(found)->tp_descr_get || !Py_TYPE(found)->tp_descr_set))
+    bool usual = type->tp_getattro == PyObject_GenericGetAttr;
+    if (found && (!usual || !Py_TYPE(found)->tp_descr_get || !Py_TYPE(found)->tp_descr_set))
         Py_CLEAR(found);
     return found;
 }
