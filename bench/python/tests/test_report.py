@@ -151,6 +151,27 @@ def test_sorting(opened, small):
     assert list(dict.fromkeys(column(page, 5))) == ["ladder:1k", "ladder:64k", "ladder:4096k", "many-small", "resnet50"]
 
 
+def test_ladder_shows_what_is_asked_for(opened, small):
+    page = opened(small)
+    ticks = ".panel[data-kind=ladder][data-key=f32] .ytick"
+    assert "µs" in page.text_content(ticks)
+    for what, unit, count_of in (("gbps", "GB/s", 14), ("ratio", "×", 8)):  # PyTorch has no ratio to itself
+        page.select_option("#ladder-what", what)
+        drawn(page)
+        assert unit in page.text_content(ticks)
+        assert dots(page, "ladder", "f32") == 3 * count_of
+
+
+def test_paper_is_light_and_plots_fit_it(opened, small):
+    page = opened(small, color_scheme="dark")
+    page.emulate_media(media="print")
+    page.wait_for_function("() => document.querySelector('.panel .main-svg').clientWidth === 340")
+    drawn(page)
+    assert {panel.bounding_box()["width"] for panel in page.locator(".panel:visible").all()} == {340}
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    assert "fill: rgb(22, 25, 29)" in page.locator(".panel .ytick text").first.get_attribute("style")
+
+
 def test_what_has_no_value_sorts_last(opened, small):
     page = opened(small)
     head = page.locator("#cases th", has_text="× PyTorch")

@@ -149,7 +149,14 @@ function slopeFigure(slopes, key, facets, look) {
   });
 }
 
-function ladderFigure(cases, caches, facets, look, what) {
+/* What a ladder can show: a case to a number, null where it has none; the number to text. */
+const LADDERS = {
+  ns: {of: item => item.ns, text: time},
+  gbps: {of: item => item.gbps, text: value => `${figures(value)} GB/s`},
+  ratio: {of: item => item.ratio && item.ours ? item.ratio[0] : null, text: times},
+};
+
+function ladderFigure(cases, caches, facets, look, {of, text}) {
   const lines = new Map();
   for (const item of cases) {
     const key = [item.path, item.implementation, item.threads, item.hyper, item.contract, item.device].join(' ');
@@ -159,22 +166,23 @@ function ladderFigure(cases, caches, facets, look, what) {
   const traces = [...lines.values()].map(line => {
     const color = colorOf(line[0], facets, look);
     line.sort((one, other) => one.footprint - other.footprint);
-    return {type: 'scatter', mode: 'lines+markers', x: line.map(item => item.footprint), y: line.map(item => item[what]),
+    return {type: 'scatter', mode: 'lines+markers', x: line.map(item => item.footprint), y: line.map(of),
       hoverinfo: 'text', line: {color, width: 1.5, dash: DASHES[line[0].implementation] || 'solid'},
       marker: {color, size: 6, symbol: symbolOf(line[0].implementation)},
       hovertext: line.map(item => `${escaped(item.name)}<br><b>${time(item.ns)}</b> per step` +
-        (item.gbps === null ? '' : `, ${figures(item.gbps)} GB/s`) + `<br>${bytes(item.footprint)}`)};
+        (item.gbps === null ? '' : `, ${figures(item.gbps)} GB/s`) + (item.ratio ? `, ${times(item.ratio[0])} PyTorch` : '') +
+        `<br>${bytes(item.footprint)}`)};
   });
-  const xs = cases.map(item => item.footprint), ys = cases.map(item => item[what]);
+  const xs = cases.map(item => item.footprint), ys = cases.map(of);
   const from = Math.min(...xs) / 1.5, to = Math.max(...xs) * 1.5;
   const sizes = [10, 13, 16, 20, 23, 26, 30, 33].map(power => 2 ** power).filter(size => size >= from && size <= to);
   const ends = caches.filter(cache => cache[1] >= from && cache[1] <= to);
   return {data: traces, layout: layoutOf(look, {
     margin: {l: 62, r: 12, t: 18, b: 32},
     xaxis: axisOf(look, {type: 'log', range: [Math.log10(from), Math.log10(to)], tickvals: sizes, ticktext: sizes.map(bytes)}),
-    yaxis: axisOf(look, logTicks(Math.min(...ys) / 1.3, Math.max(...ys) * 1.3,
-      what === 'ns' ? time : value => `${figures(value)} GB/s`)),
-    shapes: ends.map(end => upright(end[1], {color: look.soft, width: 1, dash: 'dot'})),
+    yaxis: axisOf(look, logTicks(Math.min(...ys) / 1.3, Math.max(...ys) * 1.3, text)),
+    shapes: [...ends.map(end => upright(end[1], {color: look.soft, width: 1, dash: 'dot'})), ...(of === LADDERS.ratio.of
+      ? [{type: 'line', y0: 1, y1: 1, xref: 'paper', x0: 0, x1: 1, line: {color: look.ink, width: 1.5}}] : [])],
     annotations: ends.map(end => ({x: Math.log10(end[1]), y: 1, yref: 'paper', yanchor: 'bottom', text: escaped(end[0]),
       showarrow: false, font: {size: 11, color: look.soft}})),
   })};

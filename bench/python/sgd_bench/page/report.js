@@ -19,7 +19,7 @@
     choice.every(([facet, values]) => item[facet] == null || values.includes(String(item[facet])));
 
   function figureOf(panel, run, choice, look) {
-    const {kind, key} = panel.dataset, ladder = kind === 'ladder' && document.getElementById('ladder-what').value;
+    const {kind, key} = panel.dataset;
     const hasSpeed = item => item.ns !== null && !(item.ours && item.bits === 'wrong');
     const cases = run.cases.filter(item => hasSpeed(item) && passes(item, choice));
     const here = cases.filter(item => item.shapes === key);
@@ -37,14 +37,17 @@
       const found = run.slopes.filter(slope => slope[key] > 0 && passes(slope, choice));
       return found.length ? slopeFigure(found, key, FACETS, look) : null;
     }
+    const ladder = LADDERS[document.getElementById('ladder-what').value];
     const found = cases.filter(item => item.dtype === key && item.shapes.startsWith(DATA.ladder))
-      .filter(item => item.footprint && item[ladder]);
+      .filter(item => item.footprint && ladder.of(item));
     return found.length ? ladderFigure(found, run.caches, FACETS, look, ladder) : null;
   }
 
+  const PAPER_WIDTH = 340;
   let drawing = 0;
-  /* Draws panel after panel, and starts again when something changes before the last one. */
-  function draw(at_once) {
+  /* Draws panel after panel, and starts again when something changes before the last one; for paper at once, as wide as
+   * report.css has it there, since the page is laid out for paper only afterwards. */
+  function draw(onPaper = false) {
     const mine = ++drawing, run = DATA.runs[runChosen()], choice = chosen(), look = theme();
     const panels = [...document.querySelectorAll('.panel')];
     document.documentElement.removeAttribute('data-drawn');
@@ -54,6 +57,7 @@
       if (!figure) return;
       if (figure.lanes) plot.style.setProperty('--lanes', figure.lanes + 0.6 * FACETS.dtype.length);
       figure.layout.height = plot.clientHeight;
+      if (onPaper) figure.layout.width = PAPER_WIDTH;
       Plotly.react(plot, figure.data, figure.layout, {displayModeBar: false, responsive: true});
     };
     const next = () => {
@@ -62,7 +66,7 @@
       do {
         if (!panels.length) return document.documentElement.setAttribute('data-drawn', '');
         one(panels.shift());
-      } while (at_once || performance.now() < until);
+      } while (onPaper || performance.now() < until);
       setTimeout(next);
     };
     next();
@@ -82,7 +86,7 @@
 
   function update() {
     filterRows();
-    draw(false);
+    draw();
   }
 
   function sort(head) {
@@ -126,9 +130,9 @@
     every('div[data-run]', part => { part.hidden = Number(part.dataset.run) !== runChosen(); });
     update();
   }));
-  document.getElementById('ladder-what')?.addEventListener('change', () => draw(false));
+  document.getElementById('ladder-what')?.addEventListener('change', () => draw());
   table.tHead.addEventListener('click', event => event.target.closest('button') && sort(event.target.closest('th')));
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => draw(false));
-  matchMedia('print').addEventListener('change', () => draw(true));
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => draw());
+  matchMedia('print').addEventListener('change', event => draw(event.matches));
   update();
 }
