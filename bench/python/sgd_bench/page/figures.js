@@ -139,13 +139,15 @@ function limitFigure(cases, limits, facets, look) {
   });
 }
 
+/* A cost too small to be told from 0 stands at the left end of the logarithmic axis. */
 function slopeFigure(slopes, key, facets, look) {
-  const values = slopes.map(slope => slope[key]), text = value => `${figures(value)} ns`;
+  const values = slopes.map(slope => slope[key]).filter(value => value > 0), text = value => `${figures(value)} ns`;
+  const low = values.length ? Math.min(...values) / 1.5 : 0.1, high = values.length ? Math.max(...values) * 1.3 : 1;
   return dotFigure(slopes, facets, look, {
-    room: 66, x: slope => slope[key], label: slope => text(slope[key]),
+    room: 66, x: slope => slope[key] || low * 1.03, label: slope => text(slope[key]),
     hover: slope => [slope.path, slope.implementation, slope.dtype].map(escaped).join('/') +
       `<br><b>${text(slope[key])}</b> ${key === 'ns_per_tensor' ? 'per tensor' : 'per byte'}`,
-    axis: logTicks(Math.min(...values) / 1.3, Math.max(...values) * 1.3, text),
+    axis: logTicks(low, high, text),
   });
 }
 

@@ -34,7 +34,7 @@
       return found.length ? limitFigure(found, limits, FACETS, look) : null;
     }
     if (kind === 'slope') {
-      const found = run.slopes.filter(slope => slope[key] > 0 && passes(slope, choice));
+      const found = run.slopes.filter(slope => slope[key] !== null && passes(slope, choice));
       return found.length ? slopeFigure(found, key, FACETS, look) : null;
     }
     const ladder = LADDERS[document.getElementById('ladder-what').value];
