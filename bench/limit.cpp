@@ -1,73 +1,81 @@
-/* limit.cpp - a = a*k + b, compiled for each instruction set that the library knows.
- *
- * The arrays come from the same allocator as the tensors: pages of the same size, the same alignment.
- */
+/* limit.cpp - the loops, compiled for each instruction set that the library knows. */
 #include "limit.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <omp.h>
 
-typedef void stream_loop(float *a, float *b, size_t count);
+/* ---- loops ------------------------------------------------------------------------------------------------------- */
 
-#define STREAM_LOOP(name, target)                                                   \
-    target static void name(float *__restrict a, float *__restrict b, size_t count) \
-    {                                                                               \
-        _Pragma("omp simd") for (size_t i = 0; i < count; i++)                      \
-            a[i] = a[i] * 0.5f + b[i];                                              \
+typedef void stream_loop(uint16_t *p, const uint16_t *g, uint16_t *b, size_t count);
+
+#define STREAM_LOOPS(name, target)                                                                                              \
+    target static void name##_3r2w(uint16_t *__restrict p, const uint16_t *__restrict g, uint16_t *__restrict b, size_t count) \
+    {                                                                                                                           \
+        _Pragma("omp simd") for (size_t i = 0; i < count; i++)                                                                  \
+        {                                                                                                                       \
+            uint16_t sum = static_cast<uint16_t>(b[i] + g[i]);                                                                  \
+            b[i] = sum;                                                                                                         \
+            p[i] = static_cast<uint16_t>(p[i] + sum);                                                                           \
+        }                                                                                                                       \
+    }                                                                                                                           \
+    target static void name##_2r1w(uint16_t *__restrict p, const uint16_t *__restrict g, uint16_t *, size_t count)             \
+    {                                                                                                                           \
+        _Pragma("omp simd") for (size_t i = 0; i < count; i++) p[i] = static_cast<uint16_t>(p[i] + g[i]);                       \
     }
 
-STREAM_LOOP(stream_scalar, )
+STREAM_LOOPS(plain, )
 #if defined(__x86_64__)
-STREAM_LOOP(stream_avx2, __attribute__((target("avx2"))))
-STREAM_LOOP(stream_avx512, __attribute__((target("avx512f"))))
+STREAM_LOOPS(avx2, __attribute__((target("avx2"))))
+STREAM_LOOPS(avx512, __attribute__((target("avx512f,avx512bw"))))
 #endif
 
-static stream_loop *stream_for(sgd_isa isa)
+static stream_loop *loop_for(sgd_isa isa, bool has_buffer)
 {
     switch (isa) {
 #if defined(__x86_64__)
     case SGD_ISA_AVX512:
-        return stream_avx512;
+        return has_buffer ? avx512_3r2w : avx512_2r1w;
     case SGD_ISA_AVX2:
-        return stream_avx2;
+        return has_buffer ? avx2_3r2w : avx2_2r1w;
 #endif
     default:
-        return stream_scalar;
+        return has_buffer ? plain_3r2w : plain_2r1w;
     }
 }
 
-/* a goes from 1 towards 2*b = 2 and stays there. */
-static void fill(float *a, float *b, size_t count)
-{
-    std::fill_n(a, count, 1.0f);
-    std::fill_n(b, count, 1.0f);
-}
+/* ---- threads ----------------------------------------------------------------------------------------------------- */
 
 /* Each thread's part is whole cache lines, so that no two threads write one. */
 static size_t part_begin(size_t count, size_t part, size_t parts)
 {
-    constexpr size_t line = 64 / sizeof(float);
+    constexpr size_t line = 64 / sizeof(uint16_t);
     return part == parts ? count : count / parts * part / line * line;
 }
 
-static void share_out(const Memory &a, const Memory &b, size_t count, unsigned threads, stream_loop *loop)
+static void share_out(uint16_t *p, uint16_t *g, uint16_t *b, size_t count, unsigned threads, stream_loop *loop)
 {
-    float *to = static_cast<float *>(a.get()), *from = static_cast<float *>(b.get());
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(threads) if (threads > 1)
     {
         size_t part = static_cast<size_t>(omp_get_thread_num()), parts = static_cast<size_t>(omp_get_num_threads());
         size_t begin = part_begin(count, part, parts), end = part_begin(count, part + 1, parts);
-        loop(to + begin, from + begin, end - begin);
+        loop(p + begin, g + begin, b ? b + begin : nullptr, end - begin);
     }
 }
 
-size_t Stream::elements(size_t bytes) { return std::max<size_t>(bytes / (2 * sizeof(float)), 1); }
+static uint16_t *numbers(const Memory &memory) { return static_cast<uint16_t *>(memory.get()); }
 
-Stream::Stream(size_t bytes, unsigned threads)
-    : bytes_(bytes), threads_(threads), a_(allocate(elements(bytes) * sizeof(float))),
-      b_(allocate(elements(bytes) * sizeof(float)))
+Streams::Streams(size_t bytes, bool has_buffer, unsigned threads)
+    : count_(std::max<size_t>(bytes / sizeof(uint16_t), 1)), threads_(threads), p_(allocate(bytes)), g_(allocate(bytes)),
+      b_(has_buffer ? allocate(bytes) : Memory())
 {
-    share_out(a_, b_, elements(bytes_), threads_, fill);
+    for (const Memory *memory : {&p_, &g_, &b_})
+        if (*memory)
+            std::fill_n(numbers(*memory), count_, uint16_t{1});
 }
 
-void Stream::pass() { share_out(a_, b_, elements(bytes_), threads_, stream_for(sgd_isa_best())); }
+void Streams::pass()
+{
+    stream_loop *loop = loop_for(sgd_isa_best(), b_ != nullptr);
+    share_out(numbers(p_), numbers(g_), b_ ? numbers(b_) : nullptr, count_, threads_, loop);
+}

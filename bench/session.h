@@ -89,7 +89,7 @@ typedef struct sgd_bench_host {
     void (*close)(void *context, void *callable);
 } sgd_bench_host;
 
-/* What the program sgd-bench does with these arguments, beginning with the program's name: `list` or `run`.  `host` may be NULL.
+/* What the program sgd-bench does with these arguments, beginning with the program's name: `list`, `shapes` or `run`.  `host` may be NULL.
  * Returns the exit status: 0; 1 where a benchmark failed or its bits are wrong; 2, with one line on stderr, where the command
  * line, a file or the memory does not allow a run; 130 where SIGINT or SIGTERM ended it early.  Ends the program itself for
  * --help, --version and arguments that do not parse. */

@@ -19,13 +19,17 @@ namespace fs = std::filesystem;
 static constexpr size_t MOST_TENSORS = 1000 * 1000;
 static constexpr size_t MOST_ELEMENTS = size_t{1} << 48;
 
+/* A run of about a minute. */
+static const std::vector<std::string> DEFAULT_SETS = {"many-small", "one-large", "resnet50"};
+
 static fs::path folder()
 {
     const char *chosen = std::getenv("SGD_SHAPES");
     return chosen ? chosen : SGD_SHAPES_FOLDER;
 }
 
-std::vector<std::string> shape_set_names()
+/* The names of all files, sorted. */
+static std::vector<std::string> file_names()
 {
     std::vector<std::string> names;
     std::error_code error;
@@ -87,26 +91,86 @@ static void parse_line(const std::string &line, ShapeSet *set)
     set->tensors.insert(set->tensors.end(), count, tensor);
 }
 
-ShapeSet shape_set_read(const std::string &name)
+/* "[1k]", a part of a family */
+static bool parse_part(const std::string &line, std::string *part)
 {
-    std::vector<std::string> names = shape_set_names();
+    std::istringstream stream(line.substr(0, line.find('#')));
+    std::string word, more;
+    if (!(stream >> word) || word.front() != '[')
+        return false;
+    bool closed = word.back() == ']' && !(stream >> more);
+    *part = closed ? word.substr(1, word.size() - 2) : "";
+    if (part->empty() || part->find_first_of("/:[]*?") != std::string::npos)
+        throw std::runtime_error("expected '[PART]', a name without any of / : * ?");
+    return true;
+}
+
+/* Takes the place of the file's own set, or comes behind the part before. */
+static void begin_part(const std::string &name, std::vector<ShapeSet> *sets)
+{
+    bool first = sets->size() == 1 && sets->front().name.find(':') == std::string::npos;
+    if (first != sets->back().tensors.empty())
+        throw std::runtime_error(first ? "tensors before the first part" : "no tensors in " + sets->back().name);
+    for (const ShapeSet &set : *sets)
+        if (set.name == name)
+            throw std::runtime_error("there is a " + name + " already");
+    if (first)
+        sets->clear();
+    sets->push_back({name, {}, 0});
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+/* The sets of a file, in its order: one called like the file, or the parts of a family. */
+static std::vector<ShapeSet> read_file(const std::string &name)
+{
+    std::vector<std::string> names = file_names();
     if (std::find(names.begin(), names.end(), name) == names.end())
         throw std::runtime_error("no shape set '" + name + "'; there are " + join(names, ", "));
     std::string path = (folder() / (name + ".txt")).string();
     std::ifstream file(path);
-    ShapeSet set{name, {}, 0};
+    std::vector<ShapeSet> sets = {{name, {}, 0}};
     size_t number = 0;
-    for (std::string line; std::getline(file, line);) {
+    for (std::string line, part; std::getline(file, line);) {
         number++;
         try {
-            parse_line(line, &set);
+            if (parse_part(line, &part))
+                begin_part(name + ":" + part, &sets);
+            else
+                parse_line(line, &sets.back());
         } catch (const std::runtime_error &error) {
             throw std::runtime_error(path + ":" + std::to_string(number) + ": " + error.what());
         }
     }
     if (!file.is_open() || file.bad())
         throw std::runtime_error(path + ": " + std::strerror(errno));
-    if (set.tensors.empty())
-        throw std::runtime_error(path + ": no tensors");
-    return set;
+    if (sets.back().tensors.empty())
+        throw std::runtime_error(path + ": no tensors" + (sets.size() > 1 ? " in " + sets.back().name : ""));
+    return sets;
+}
+
+ShapeSet shape_set_read(const std::string &name)
+{
+    std::vector<std::string> names;
+    for (const ShapeSet &set : read_file(name.substr(0, name.find(':')))) {
+        if (set.name == name)
+            return set;
+        names.push_back(set.name);
+    }
+    throw std::runtime_error("no shape set '" + name + "'; there are " + join(names, ", "));
+}
+
+std::vector<std::string> shape_sets_choose(const std::vector<std::string> &names, bool everything)
+{
+    bool every = names.empty() ? everything || std::getenv("SGD_SHAPES") : names == std::vector<std::string>{"all"};
+    std::vector<std::string> chosen;
+    for (const std::string &name : every ? file_names() : names.empty() ? DEFAULT_SETS : names) {
+        if (name.find(':') != std::string::npos) {
+            chosen.push_back(name);
+            continue;
+        }
+        for (const ShapeSet &set : read_file(name))
+            chosen.push_back(set.name);
+    }
+    return chosen;
 }

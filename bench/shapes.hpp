@@ -5,7 +5,7 @@
  *     1000 * bias 64            a thousand tensors of this shape
  *
  * The files lie in shapes/; the environment variable SGD_SHAPES names another folder.  A set is called like its file,
- * without ".txt".
+ * without ".txt".  A file may hold a family of sets instead: each begins with a line [PART] and is called FILE:PART.
  */
 #pragma once
 
@@ -26,8 +26,10 @@ struct ShapeSet {
     size_t elements; /* of all tensors together */
 };
 
-/* The names of all sets, sorted.  Throws std::runtime_error where there are none. */
-std::vector<std::string> shape_set_names();
+/* The sets behind names, of which a family's stands for all its parts, and "all" for everything; without names, everything, or
+ * the sets that a run takes by default: those of another folder, or three of ours.  Throws std::runtime_error with one line that
+ * says which sets there are. */
+std::vector<std::string> shape_sets_choose(const std::vector<std::string> &names, bool everything);
 
 /* Reads one set.  Throws std::runtime_error with one line that says file and line, or which sets there are. */
 ShapeSet shape_set_read(const std::string &name);

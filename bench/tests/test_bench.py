@@ -1,4 +1,5 @@
-"""What sgd-bench prints, writes and refuses.  No test looks at a time: those are the machine's.
+"""What sgd-bench prints, writes and refuses; test_bits.py looks at its checks of bits.  No test looks at a time: those are the
+machine's.
 
     python3 test_bench.py SGD_BENCH
 """
@@ -7,6 +8,8 @@ import json
 import os
 import pathlib
 import resource
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,7 +19,11 @@ BENCH = ""
 QUICK = ["--min-time", "0.0001", "--repetitions", "1"]
 DTYPES = ["f64", "f32", "f16", "bf16"]
 WAYS = ["forloop/single_pass", "forloop/by_op", "foreach/single_pass", "foreach/by_op", "fused/single_pass"]
-SHIPPED = ["many-small", "one-large", "resnet50"]
+BY_DEFAULT = ["many-small", "one-large", "resnet50"]
+SHIPPED = {"many-small": (1000, 64_000), "one-large": (1, 16_777_216), "resnet50": (161, 25_557_032),
+           "gpt2-small": (148, 124_439_808), "vit-b-16": (152, 86_567_656), "llama-7b-layer": (9, 202_383_360)}
+LADDER = {f"ladder:{name}": (1, 4 ** (5 + rung))
+          for rung, name in enumerate(["1k", "4k", "16k", "64k", "256k", "1M", "4M", "16M", "64M"])}
 
 
 def bench(*arguments, shapes=None, **options):
@@ -58,7 +65,29 @@ class List(Bench):
     def test_matrix(self):
         lines = bench("list", "--threads", "1,2").stdout.splitlines()
         self.assertEqual(len(lines), len(set(lines)))
-        self.assertEqual(set(lines), names(DTYPES, SHIPPED, [1, 2]))
+        self.assertEqual(set(lines), names(DTYPES, BY_DEFAULT, [1, 2]))
+
+    def test_everything(self):
+        lines = bench("list", "--all", "--threads=1").stdout.splitlines()
+        self.assertEqual(len(lines), len(set(lines)))
+        self.assertEqual(len(lines), (4 * 5 + 2 * 4) * len({**SHIPPED, **LADDER}) * 4 * 2)
+        self.assertIn("foreach/by_op/c128/ladder:64M/nesterov/cpu-base/threads:1", lines)
+
+    def test_families(self):
+        result = bench("list", "--threads=1", "--path=fused,forloop", "--implementation=single_pass", "--dtype=c64,f16",
+                       "--hyper=plain", "--contract=cpu-base", "--shapes=ladder:1k", "--device=cpu")
+        self.assertEqual(set(result.stdout.splitlines()),
+                         {f"{family}/ladder:1k/plain/cpu-base/threads:1" for family in
+                          ["fused/single_pass/f16", "forloop/single_pass/f16", "forloop/single_pass/c64"]})
+
+    def test_family_of_sets(self):
+        result = bench("list", "--threads=1", "--path=fused", "--dtype=f32", "--shapes=ladder")
+        self.assertEqual(result.stdout.splitlines(), [f"fused/single_pass/f32/{name}/threads:1" for name in LADDER])
+
+    def test_whole_name_outside_of_the_choice(self):
+        for name in ["forloop/by_op/c64/gpt2-small/plain/threads:7", "fused/single_pass/f32/ladder:4k/cpu-base/threads:1",
+                     "foreach/by_op/f16/resnet50/nesterov/cpu-base/threads:2"]:
+            self.assertEqual(bench("list", "--filter", name).stdout, name + "\n")
 
     def test_name_is_its_own_filter(self):
         name = "forloop/by_op/f16/many-small/threads:1"
@@ -77,6 +106,17 @@ class List(Bench):
             self.refused(bench("list", stdout=full), "standard output")
 
 
+class Shapes(Bench):
+    def test_totals(self):
+        lines = [line.split() for line in bench("shapes").stdout.splitlines()]
+        self.assertEqual({name: (int(tensors.replace(",", "")), int(elements.replace(",", "")))
+                          for name, tensors, _, elements, _ in lines}, {**SHIPPED, **LADDER})
+
+    def test_choice(self):
+        self.assertEqual(bench("shapes", "--shapes=tiny", shapes=self.shapes).stdout.split(),
+                         ["tiny", "4", "tensors", "39", "elements"])
+
+
 class Run(Bench):
     def test_table(self):
         result = bench("run", "--threads=1,2", *QUICK, shapes=self.shapes)
@@ -87,32 +127,115 @@ class Run(Bench):
         for dtype, way, threads in itertools.product(DTYPES, WAYS, "12"):
             found = [row for row in rows if row[:4] == [dtype, threads, *way.split("/")]]
             self.assertEqual(len(found), 1, (dtype, way, threads))
-            self.assertEqual(found[0][-1], "%")
+            self.assertEqual(found[0][-1], "equal")
         self.assertEqual(sum("limit" in row[2:3] for row in rows), 2 * len(DTYPES))
+        self.assertRegex(result.stdout, r"noise -?[\d.]+ %")
         self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
 
-    def test_resnet50_is_resnet50(self):
-        result = bench("run", "--filter=fused/*/f16/resnet50/*", *QUICK)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("resnet50: 161 tensors, 25,557,032 elements", result.stdout)
+    def test_conditions(self):
+        result = bench("run", "--threads=1", "--dtype=f32", "--hyper=plain,nesterov", "--contract=cpu-base", *QUICK,
+                       shapes=self.shapes)
+        self.assertIn("  plain: momentum 0, weight decay 0; contract torch-2.13/cpu-base\n", result.stdout)
+        self.assertIn("  nesterov: momentum 0.9, weight decay 0.0001, nesterov; contract", result.stdout)
+        self.assertIn("streams_2r1w", result.stdout)
 
-    def test_json(self):
+    def json(self, *arguments):
         path = self.folder / "result.json"
-        result = bench("run", "--threads=1", "--min-time=0.0001", "--repetitions=2", "--json", path, shapes=self.shapes)
+        result = bench("run", "--min-time=0.0001", "--json", path, *arguments, shapes=self.shapes)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(sorted(os.listdir(self.folder)), ["result.json", "shapes"])
-        written = json.loads(path.read_text())
-        for key in ["sgd_version", "cpu", "backend", "contract", "compiler", "lr", "momentum", "weight_decay"]:
-            self.assertIn(key, written["context"])
-        runs = [run for run in written["benchmarks"] if run["run_type"] == "iteration"]
-        limits = {f"limit/{when}/{dtype}/tiny/threads:1" for when in ["first", "again"] for dtype in DTYPES}
-        self.assertEqual({run["name"] for run in runs}, names(DTYPES, ["tiny"], [1]) | limits)
-        self.assertEqual(len(runs), 2 * (4 * 5 + 4 * 2))
+        return json.loads(path.read_text())
+
+    def test_json_context(self):
+        context = self.json("--threads=1", "--repetitions=2", "--path=fused")["context"]
+        for key in ["date", "sgd_version", "backend", "commit", "compiler", "flags"]:
+            self.assertTrue(context[key], key)
+        self.assertEqual((context["schema"], context["partial"]), ("exactsgd-bench/2", False))
+        self.assertIn("-ffp-contract=off", context["flags"])
+        self.assertEqual(context["effort"], {"min_time": 0.0001, "repetitions": 2})
+        machine = context["machine"]
+        self.assertTrue(machine["cpu"] and machine["governor"])
+        self.assertGreater(machine["memory_bytes"], 0)
+        self.assertIn("google_benchmark", context["versions"])
+        if "hwloc" in context["versions"]:
+            self.assertGreaterEqual(machine["threads"], machine["cores"])
+            self.assertTrue(all(cache["bytes"] > 0 and cache["count"] > 0 for cache in machine["caches"]))
+        noise = context["noise"]
+        self.assertEqual(noise["disturbed"], noise["why"] != "")
+        for key in ["figure", "others", "stolen"]:
+            self.assertIsInstance(noise[key], float)
+
+    def test_json_entries(self):
+        runs = [run for run in self.json("--threads=1", "--repetitions=3")["benchmarks"] if run["run_type"] == "iteration"]
+        limits = {f"limit/streams_3r2w/{dtype}/tiny/threads:1" for dtype in DTYPES}
+        rounds = {}
+        for run in runs:
+            rounds.setdefault(run["name"], []).append(run["round"])
+        self.assertEqual(rounds, {name: [0, 1, 2] for name in names(DTYPES, ["tiny"], [1]) | limits})
         for run in runs:
             self.assertGreater(run["GB_per_s"], 0)
-            self.assertEqual("share_of_limit" in run, not run["name"].startswith("limit/"))
+            self.assertEqual((run["tensors"], run["elements"], run["shapes"], run["threads"]), (4, 39, "tiny", 1))
+            self.assertEqual((run["hyper"], run["contract"], run["device"]), ("momentum_decay", "cpu-fma", "cpu"))
+            limit = run["path"] == "limit"
+            for key in ["share_of_limit", "bits", "hash"]:
+                self.assertEqual(key in run, not limit)
+            self.assertTrue(limit or (run["bits"], run["bits_why"]) == ("equal", "39 elements"))
         f32 = next(run for run in runs if run["name"] == "fused/single_pass/f32/tiny/threads:1")
         self.assertEqual(f32["bytes"], 5 * 39 * 4)
+
+    def test_json_aggregates(self):
+        entries = self.json("--threads=1", "--repetitions=3", "--path=fused", "--dtype=f32")["benchmarks"]
+        mine = [entry for entry in entries if entry["path"] == "fused"]
+        times = [entry["real_time"] for entry in mine if entry["run_type"] == "iteration"]
+        found = {entry["aggregate_name"]: entry for entry in mine if entry["run_type"] == "aggregate"}
+        self.assertEqual(set(found), {"mean", "median", "stddev", "cv"})
+        self.assertAlmostEqual(found["median"]["real_time"], statistics.median(times), places=9)
+        self.assertAlmostEqual(found["mean"]["real_time"], statistics.mean(times), places=9)
+        self.assertAlmostEqual(found["stddev"]["real_time"], statistics.stdev(times), places=9)
+        self.assertAlmostEqual(found["cv"]["real_time"], statistics.stdev(times) / statistics.mean(times), places=9)
+
+    def test_json_slopes(self):
+        self.set("many", "500 * weight 8\n")
+        self.set("long", "weight 100000\n")
+        slopes = self.json("--threads=1", "--repetitions=1", "--dtype=f32")["slopes"]
+        self.assertEqual({f"{one['path']}/{one['implementation']}" for one in slopes}, set(WAYS))
+        for one in slopes:
+            self.assertEqual(set(one["sets"]), {"tiny", "many", "long"})
+            self.assertGreaterEqual(one["ns_per_tensor"], 0)
+            self.assertGreaterEqual(one["ns_per_byte"], 0)
+            self.assertGreater(one["ns_per_tensor"] + one["ns_per_byte"], 0)
+
+    def test_allocations(self):
+        """single_pass takes nothing after the first step, wherever allocations are counted."""
+        runs = [run for run in self.json("--threads=1", "--repetitions=1")["benchmarks"] if run["path"] != "limit"]
+        counted = [run for run in runs if "allocations" in run]
+        if not counted:
+            self.skipTest("this build does not count allocations")
+        self.assertEqual(counted, runs)
+        for run in counted:
+            if run["implementation"] == "single_pass":
+                self.assertEqual((run["allocations"], run["peak_memory_bytes"]), (0, 0), run["name"])
+
+    def test_interruption(self):
+        path = self.folder / "result.json"
+        for signal_number in [signal.SIGINT, signal.SIGTERM]:
+            environment = {**os.environ, "SGD_SHAPES": str(self.shapes)}
+            process = subprocess.Popen([BENCH, "run", "--min-time=0.01", "--repetitions=30", "--threads=1", "--json", path],
+                                       stdout=subprocess.PIPE, text=True, env=environment)
+            printed = []
+            for line in process.stdout:  # the first block stands there, the others are to come
+                printed.append(line)
+                if "fused" in line:
+                    break
+            process.send_signal(signal_number)
+            printed += process.stdout.readlines()
+            process.stdout.close()
+            self.assertEqual(process.wait(), 130)
+            self.assertIn("PARTIAL: ", "".join(printed))
+            written = json.loads(path.read_text())
+            self.assertTrue(written["context"]["partial"])
+            count = len([run for run in written["benchmarks"] if run["run_type"] == "iteration"])
+            self.assertTrue(30 * 6 <= count < 4 * 30 * 6, count)
 
     def test_json_through_a_link(self):
         target, link = self.folder / "target.json", self.folder / "link.json"
@@ -166,8 +289,26 @@ class Refusals(Bench):
         self.refused(bench("list", "--shapes=bad", shapes=self.shapes), "bad.txt", "no tensors")
 
     def test_unknown_set(self):
-        self.refused(bench("run", "--shapes=nothing"), "no shape set 'nothing'", *SHIPPED)
+        self.refused(bench("run", "--shapes=nothing"), "no shape set 'nothing'", "ladder", *SHIPPED)
+        self.refused(bench("run", "--shapes=ladder:2k"), "no shape set 'ladder:2k'", *LADDER)
+        self.refused(bench("run", "--shapes=resnet50:2k"), "no shape set 'resnet50:2k'")
         self.refused(bench("run", "--shapes=../shapes/tiny", shapes=self.shapes), "no shape set")
+
+    def test_unknown_families(self):
+        for option, known in {"path": "forloop, foreach, fused", "implementation": "single_pass, by_op", "device": "cpu",
+                              "dtype": "f64, f32, f16, bf16, c64, c128", "contract": "cpu-fma, cpu-base",
+                              "hyper": "momentum_decay, plain, momentum, nesterov"}.items():
+            for command in ["list", "run"]:
+                self.refused(bench(command, f"--{option}=nothing"), "'nothing'; there are " + known)
+
+    def test_parts(self):
+        for text, number in {"weight 8\n[a]\nweight 8\n": 2, "[a]\n[b]\nweight 8\n": 2, "[a\nweight 8": 1, "[]\nweight 8": 1,
+                             "[a/b]\nweight 8": 1, "[a]\nweight 8\n[a]\nweight 8\n": 3, "[a] b\nweight 8": 1}.items():
+            with self.subTest(text):
+                self.set("bad", text)
+                self.refused(bench("list", "--shapes=bad", shapes=self.shapes), f"bad.txt:{number}: ")
+        self.set("bad", "[a]\nweight 8\n[b]\n")
+        self.refused(bench("list", "--shapes=bad", shapes=self.shapes), "no tensors in bad:b")
 
     def test_no_sets(self):
         self.refused(bench("list", shapes=self.folder / "absent"), "no shape sets in")
@@ -180,7 +321,7 @@ class Refusals(Bench):
     def test_memory(self):
         self.set("huge", "weight 1000000000x1000\n")
         result = bench("run", "--shapes=huge", "--filter=fused/*/f64/*", shapes=self.shapes)
-        self.refused(result, "needs 24 TB of memory")
+        self.refused(result, "huge needs 48 TB of memory", "are free")
 
     def test_no_match(self):
         for command in ["list", "run"]:
@@ -194,7 +335,8 @@ class Refusals(Bench):
     def test_command_line(self):
         for arguments in [[], ["measure"], ["list", "run"], ["list", "--threads=0"], ["list", "--threads=1,"],
                           ["list", "--threads=1x"], ["run", "--min-time=0"], ["run", "--min-time=nan"],
-                          ["run", "--min-time=soon"], ["run", "--repetitions=0"], ["run", "--unknown"]]:
+                          ["run", "--min-time=soon"], ["run", "--repetitions=0"], ["run", "--unknown"],
+                          ["run", "--check=some"]]:
             with self.subTest(arguments):
                 result = bench(*arguments)
                 self.assertEqual((result.returncode, result.stdout), (2, ""))

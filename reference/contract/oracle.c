@@ -49,6 +49,11 @@ sgd_segment sgd_oracle_segment(const sgd_oracle *oracle, const sgd_oracle_option
     return index - begin < segments_body(width, options->defects, length) ? SGD_SEGMENT_BODY : SGD_SEGMENT_TAIL;
 }
 
+size_t sgd_oracle_row(const sgd_oracle *oracle, const sgd_oracle_options *options, sgd_dtype dtype, size_t numel)
+{
+    return segments_row(sgd_rulebook_width(oracle->book, options->path, dtype), options->torch_threads, numel);
+}
+
 /* Whether some tensors with a gradient have buffers and others do not; of one dtype, or of all with SGD_DTYPE_COUNT. */
 static bool buffers_mixed(const sgd_oracle_tensor *tensors, size_t count, sgd_dtype dtype)
 {

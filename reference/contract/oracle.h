@@ -2,7 +2,7 @@
  *
  * It shares no code with kernels/ and none with impl/: it reads rules.def, converts 16-bit formats in its own way, knows
  * PyTorch's segments and thread chunks from the WIDTH and GROUP tables, and has a model of its own of how PyTorch walks
- * strided tensors.  Used by conformance only.
+ * strided tensors.  Used by conformance, and by bench to check what it times.
  *
  * Thread-safety: an oracle is constant after creation; any number of threads may step tensors of their own with it.
  */
@@ -10,6 +10,10 @@
 #define SGD_ORACLE_H
 
 #include "contract.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef struct sgd_oracle sgd_oracle;
 
@@ -84,4 +88,12 @@ const char *sgd_oracle_storage_defect(const sgd_oracle *oracle, const sgd_oracle
 sgd_segment sgd_oracle_segment(const sgd_oracle *oracle, const sgd_oracle_options *options, sgd_dtype dtype, size_t numel,
                                size_t index);
 
+/* The length of the rows that a contiguous tensor falls into, each with a body and a tail of its own: PyTorch's thread chunks.  A
+ * row computes alone what it computes within its tensor.  So does a part of a row that begins a multiple of 64 elements behind
+ * the row's beginning, and ends such a multiple behind it or with it; but for defects that are reproduced. */
+size_t sgd_oracle_row(const sgd_oracle *oracle, const sgd_oracle_options *options, sgd_dtype dtype, size_t numel);
+
+#ifdef __cplusplus
+}
+#endif
 #endif
