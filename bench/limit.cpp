@@ -65,8 +65,11 @@ static void share_out(uint16_t *p, uint16_t *g, uint16_t *b, size_t count, unsig
 
 static uint16_t *numbers(const Memory &memory) { return static_cast<uint16_t *>(memory.get()); }
 
+/* Less than this in a stream takes one thread less time than it takes to wake another. */
+static constexpr size_t WORTH_THREADS = 64 * 1024;
+
 Streams::Streams(size_t bytes, bool has_buffer, unsigned threads)
-    : count_(std::max<size_t>(bytes / sizeof(uint16_t), 1)), threads_(threads), p_(allocate(bytes)), g_(allocate(bytes)),
+    : count_(std::max<size_t>(bytes / sizeof(uint16_t), 1)), threads_(bytes < WORTH_THREADS ? 1 : threads), p_(allocate(bytes)), g_(allocate(bytes)),
       b_(has_buffer ? allocate(bytes) : Memory())
 {
     for (const Memory *memory : {&p_, &g_, &b_})

@@ -46,6 +46,9 @@ static int python(int argc, char **argv)
     std::string interpreter = chosen && *chosen ? chosen : SGD_BENCH_PYTHON;
     put_before("PYTHONPATH", package_folder().string());
     setenv("SGD_BENCH_LIBRARY", library().c_str(), 1);
+    const fs::path counter = library().parent_path() / "libsgd_bench_allocations.so";
+    if (std::error_code none; std::strcmp(argv[1], "vs-torch") == 0 && fs::exists(counter, none))
+        put_before("LD_PRELOAD", counter.string());
 
     std::string module_option = "-m", module = "sgd_bench";
     std::vector<char *> arguments = {interpreter.data(), module_option.data(), module.data()};

@@ -48,9 +48,11 @@ void Table::head(const Effort &effort, const char *versions, const Noise &noise)
     if (!shown_)
         return;
     print_machine(versions);
-    std::printf("  step      lr %g; where the head of a block does not say otherwise: momentum 0.9, weight decay 0.0001;\n"
-                "            contract %s\n",
-                sgd_options_default().lr, sgd_contract_name(sgd_config_default().contract));
+    const HyperSet &usual = hyper_sets().front();
+    std::printf("  step      lr %g, momentum %g, weight decay %g; contract %s;\n"
+                "            where a block does not say otherwise\n",
+                sgd_options_default().lr, usual.momentum, usual.weight_decay,
+                sgd_contract_name(sgd_config_default().contract));
     std::printf("  time      median of %u repetition%s of %g s or more; spread: from fastest to slowest\n",
                 effort.repetitions, effort.repetitions == 1 ? "" : "s", effort.min_time);
     std::printf("  GB/s      what a step must move (read param, gradient, buffer; write param, buffer), over\n"
@@ -173,8 +175,8 @@ void Table::end(const std::vector<Block> &blocks, const Noise &noise, bool parti
     if (partial)
         std::printf("PARTIAL: interrupted before everything was measured\n");
     print_noise("", noise);
-    std::printf("noise %.1f %%: how far a fixed loop's time went up; other programs %.1f %% and the hypervisor %.1f %% of\n"
-                "the processors' time\n",
+    std::printf("noise %.1f %%: how far a fixed loop's time went up; of the processors' time, other programs took\n"
+                "%.1f %%, the hypervisor %.1f %%\n",
                 100 * noise.figure(), 100 * noise.others(), 100 * noise.stolen());
     std::fflush(stdout);
 }

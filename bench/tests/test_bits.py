@@ -54,12 +54,12 @@ class Bits(unittest.TestCase):
 
 class Library(Bits):
     def test_every_family(self):
-        result = self.run_program(BENCH, "--shapes=tiny", "--threads=1,3", "--all")
+        result = self.run_program(BENCH, "--shapes=tiny", "--threads=3", "--all")
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
         self.all_equal("39 elements")
-        # 4 real dtypes x 5 ways and 2 complex ones x 4, 4 sets of hyper-parameters, 2 contracts, 2 thread counts
+        # 4 real dtypes x 5 ways and 2 complex ones x 4, 4 sets of hyper-parameters, 2 contracts
         names = [entry["name"] for entry in self.document["benchmarks"] if entry["path"] != "limit"]
-        self.assertEqual((len(names), len(set(names))), (28 * 16, 28 * 16))
+        self.assertEqual((len(names), len(set(names))), (28 * 8, 28 * 8))
 
     def test_boundaries(self):
         """Of the oracle's parts and of PyTorch's thread chunks: parts compute what the whole would."""
@@ -135,7 +135,7 @@ class Hosts(Bits):
     def test_wrong_outside_of_the_sample(self):
         """Whatever element it is: ours has the same promise and other bits."""
         self.set("large", "weight 3000000\n")
-        for element in [0, 300_000, 1_234_567, 2_222_222, 2_999_999]:
+        for element in [0, 1_234_567, 2_222_222]:
             with self.subTest(element):
                 result = self.host("single_pass,wrong", "--shapes=large", "--path=forloop", "--dtype=f32",
                                    BENCH_HOST_WRONG=str(element))
