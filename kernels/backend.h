@@ -13,9 +13,9 @@
  * `allocate` or by the user on that device, borrowed for the call.  A call may return before the device is done;
  * `synchronize` waits.
  *
- * Elements are contiguous, always: strided tensors are brought into the order in which PyTorch walks them by the library,
- * with `copy_strided`.  What is left of a layout is how PyTorch's inner loop sees it (sgd_inner, sgd_operand.row), since the
- * bits of 16-bit and complex operations depend on that.
+ * Elements are contiguous: strided tensors are brought into the order in which PyTorch walks them by the library, with
+ * `copy_strided`, but for a backend that offers `run_strided`.  What is left of a layout is how PyTorch's inner loop sees it
+ * (sgd_inner, sgd_operand.row), since the bits of 16-bit and complex operations depend on that.
  *
  * Thread-safety: calls on different tensors may come from different threads at once.
  */
@@ -79,6 +79,49 @@ typedef struct sgd_operand {
     const void *y;
 } sgd_operand;
 
+/* ---- tensors that are not contiguous --------------------------------------------------------------------------------- */
+
+typedef enum sgd_operation {
+    SGD_OP_STEP, /* a whole step, as sgd_backend.step computes it */
+    SGD_OP_NEGATE,
+    SGD_OP_COPY,
+    SGD_OP_AXPY,
+    SGD_OP_SCALE,
+    SGD_OP_ADDCMUL
+} sgd_operation;
+
+/* The tensors of one item; RESULT is a gradient that the step has changed, but not in place. */
+typedef enum sgd_role { SGD_ROLE_PARAM, SGD_ROLE_GRAD, SGD_ROLE_BUFFER, SGD_ROLE_RESULT, SGD_ROLE_COUNT } sgd_role;
+
+#define SGD_STRIDED_OPS 6 /* the most operations that a step takes */
+
+/* One operation; out, x and y mean what they mean in sgd_operand. */
+typedef struct sgd_strided_op {
+    sgd_operation operation;
+    double alpha, value; /* addcmul: scalar and value */
+    sgd_role out, x, y;  /* y: SGD_ROLE_COUNT where there is none */
+    sgd_inner inner;
+    size_t row;
+    const int64_t *index; /* strides of an element's number in the order in which PyTorch walks, that of the innermost
+                             dimension being 1; NULL: the number decides no bit */
+} sgd_strided_op;
+
+/* Operations, one after the other, on the elements of tensors of one shape.  An element takes part only in what happens to the
+ * element at its own index, so that elements may come in any order, and each may go through all operations at once. */
+typedef struct sgd_strided {
+    sgd_dtype dtype;
+    bool first, write_grad; /* as in sgd_step_tensor, for SGD_OP_STEP */
+    size_t numel;
+    int32_t ndim; /* at most 64 */
+    const int64_t *shape; /* innermost dimension first: the order that suits the tensors best */
+    void *data[SGD_ROLE_COUNT]; /* NULL: not there; a result without memory is needed within the call only */
+    const int64_t *strides[SGD_ROLE_COUNT]; /* in elements, dimensions as in `shape` */
+    size_t op_count;
+    sgd_strided_op ops[SGD_STRIDED_OPS];
+    void *scratch; /* of strided_scratch's size */
+    size_t scratch_size;
+} sgd_strided;
+
 /* What a backend claims to compute bit for bit. */
 typedef struct sgd_claim {
     sgd_contract contract;
@@ -136,6 +179,12 @@ typedef struct sgd_backend {
     sgd_status (*prepare)(void *context, const sgd_arithmetic *arithmetic, size_t list_count, const sgd_list *lists, void **plan);
     sgd_status (*run)(void *context, void *plan, const sgd_hyper *const *hypers);
     void (*discard)(void *context, void *plan);
+
+    /* Optional: NULL, both, or beyond struct_size, and the library brings strided tensors into order, whole, by copy_strided.
+     * A backend that gathers them piece by piece spares the memory and half of the way.  */
+    sgd_status (*run_strided)(void *context, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper,
+                              const sgd_strided *strided);
+    size_t (*strided_scratch)(void *context, const sgd_arithmetic *arithmetic); /* bytes on the device, for any tensor */
 } sgd_backend;
 
 /* ---- the built-in CPU backend --------------------------------------------------------------------------------------- */

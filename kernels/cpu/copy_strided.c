@@ -1,7 +1,7 @@
 /* copy_strided.c - copies between layouts, as at::copy_ does between tensors of one dtype.
  *
  * Dimensions are ordered by the output's strides and merged where both layouts allow it; what is left in the middle is copied
- * as blocks of bytes where both sides are contiguous, and element by element, in tiles that the cache holds, where not.
+ * as blocks of bytes where both sides are contiguous, and in tiles that the cache holds where not.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +10,8 @@
 
 /* More dimensions of two or more elements than memory has address bits for. */
 #define MOST_DIMS 64
-/* Elements a side: a tile's lines of both tensors fit the first-level cache. */
-#define TILE 16
+/* A side of a tile: one cache line of either tensor. */
+#define TILE_BYTES 64
 
 typedef struct dim {
     int64_t size, out, in; /* strides in elements */
@@ -64,32 +64,109 @@ static void pair_up(layouts *l)
         l->dims[l->count - 2] = chosen;
 }
 
-/* ---- the innermost dimensions --------------------------------------------------------------------------------------------- */
+/* ---- one dimension ---------------------------------------------------------------------------------------------------------- */
 
-#define COPY_ELEMENTS(bytes)                                                                        \
+/* A constant stride lets the compiler keep it out of the loop. */
+#define COPY_ELEMENTS(bytes, out_stride, in_stride)                                                 \
     for (int64_t i = 0; i < dim.size; i++)                                                          \
-        memcpy(out + i * dim.out * (bytes), in + i * dim.in * (bytes), (bytes))
+        memcpy(out + i * (out_stride) * (bytes), in + i * (in_stride) * (bytes), (bytes))
 
-static void copy_row(size_t size, dim dim, char *out, const char *in)
+#define COPY_ROW(bytes)                                                                             \
+    do {                                                                                            \
+        if (dim.out == 1 && dim.in == 0)                                                            \
+            COPY_ELEMENTS(bytes, 1, 0);                                                             \
+        else if (dim.out == 1 && dim.in == 2)                                                       \
+            COPY_ELEMENTS(bytes, 1, 2);                                                             \
+        else                                                                                        \
+            COPY_ELEMENTS(bytes, dim.out, dim.in);                                                  \
+    } while (0)
+
+static void copy_row(size_t size, dim dim, char *restrict out, const char *restrict in)
 {
     if (dim.out == 1 && dim.in == 1) {
         memcpy(out, in, (size_t)dim.size * size);
         return;
     }
     switch (size) {
-    case 2: COPY_ELEMENTS(2); break;
-    case 4: COPY_ELEMENTS(4); break;
-    case 8: COPY_ELEMENTS(8); break;
-    default: COPY_ELEMENTS(16); break;
+    case 2: COPY_ROW(2); break;
+    case 4: COPY_ROW(4); break;
+    case 8: COPY_ROW(8); break;
+    default: COPY_ROW(16); break;
     }
 }
 
+/* ---- two dimensions that the tensors walk the other way round ------------------------------------------------------------ */
+
+/* A square of as many elements a side as a vector of 16 bytes holds, its rows `out_pitch` and `in_pitch` bytes apart.  Each round
+ * interleaves the upper half of the rows with the lower one, as often as makes rows of columns. */
+#define TRANSPOSE(name, element, lanes, low, high)                                                                   \
+    static inline void name(char *out, int64_t out_pitch, const char *in, int64_t in_pitch)                          \
+    {                                                                                                                \
+        typedef element vector __attribute__((vector_size(16)));                                                     \
+        vector rows[lanes], next[lanes];                                                                             \
+        for (int i = 0; i < (lanes); i++)                                                                            \
+            memcpy(&rows[i], in + i * in_pitch, 16);                                                                 \
+        for (int round = 1; round < (lanes); round *= 2) {                                                           \
+            for (int i = 0; i < (lanes) / 2; i++) {                                                                  \
+                next[2 * i] = __builtin_shufflevector(rows[i], rows[i + (lanes) / 2], low);                          \
+                next[2 * i + 1] = __builtin_shufflevector(rows[i], rows[i + (lanes) / 2], high);                     \
+            }                                                                                                        \
+            memcpy(rows, next, sizeof rows);                                                                         \
+        }                                                                                                            \
+        for (int i = 0; i < (lanes); i++)                                                                            \
+            memcpy(out + i * out_pitch, &rows[i], 16);                                                               \
+    }
+
+#define LIST(...) __VA_ARGS__
+TRANSPOSE(transpose_2, uint16_t, 8, LIST(0, 8, 1, 9, 2, 10, 3, 11), LIST(4, 12, 5, 13, 6, 14, 7, 15))
+TRANSPOSE(transpose_4, uint32_t, 4, LIST(0, 4, 1, 5), LIST(2, 6, 3, 7))
+TRANSPOSE(transpose_8, uint64_t, 2, LIST(0, 2), LIST(1, 3))
+
 static int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
+
+#define TRANSPOSE_TILE(bytes, lanes, transpose)                                                                      \
+    for (int64_t j = 0; j < TILE_BYTES / (bytes); j += (lanes))                                                      \
+        for (int64_t i = 0; i < TILE_BYTES / (bytes); i += (lanes))                                                  \
+    transpose(out + i * out_pitch + j * (bytes), out_pitch, in + j * in_pitch + i * (bytes), in_pitch)
+
+/* Elements [0, rows) x [0, columns) of out, whose rows are columns of `in`. */
+static void copy_tile(size_t size, int64_t rows, int64_t columns, char *out, int64_t out_pitch, const char *in, int64_t in_pitch)
+{
+    int64_t whole = TILE_BYTES / (int64_t)size;
+    if (rows < whole || columns < whole || size == 16) {
+        for (int64_t i = 0; i < rows; i++)
+            copy_row(size, (dim){columns, 1, in_pitch / (int64_t)size}, out + i * out_pitch, in + i * (int64_t)size);
+        return;
+    }
+    switch (size) {
+    case 2: TRANSPOSE_TILE(2, 8, transpose_2); break;
+    case 4: TRANSPOSE_TILE(4, 4, transpose_4); break;
+    default: TRANSPOSE_TILE(8, 2, transpose_8); break;
+    }
+}
+
+/* In tiles, along the rows of the side that has them farther apart: its lines come from farther away, too. */
+static void transpose_plane(size_t size, dim outer, dim inner, char *out, const char *in)
+{
+    int64_t bytes = (int64_t)size, tile = TILE_BYTES / bytes, out_pitch = outer.out * bytes, in_pitch = inner.in * bytes;
+    bool along_in = llabs(inner.in) > llabs(outer.out);
+    int64_t slow_size = along_in ? inner.size : outer.size, fast_size = along_in ? outer.size : inner.size;
+    for (int64_t slow = 0; slow < slow_size; slow += tile)
+        for (int64_t fast = 0; fast < fast_size; fast += tile) {
+            int64_t i = along_in ? fast : slow, j = along_in ? slow : fast;
+            copy_tile(size, at_most(outer.size - i, tile), at_most(inner.size - j, tile), out + i * out_pitch + j * bytes,
+                      out_pitch, in + j * in_pitch + i * bytes, in_pitch);
+        }
+}
 
 /* The two innermost dimensions; in tiles where the input runs along the outer of the two. */
 static void copy_plane(size_t size, dim outer, dim inner, char *out, const char *in)
 {
-    int64_t bytes = (int64_t)size, tile = inner.in == 1 || inner.in == 0 ? inner.size : TILE;
+    int64_t bytes = (int64_t)size, tile = inner.in == 1 || inner.in == 0 ? inner.size : TILE_BYTES / bytes;
+    if (inner.out == 1 && outer.in == 1 && inner.in != 0) {
+        transpose_plane(size, outer, inner, out, in);
+        return;
+    }
     for (int64_t from = 0; from < inner.size; from += tile) {
         dim part = {at_most(inner.size - from, tile), inner.out, inner.in};
         for (int64_t i = 0; i < outer.size; i++)

@@ -164,7 +164,9 @@ static const sgd_backend cpu_backends[] = {
      .copy_strided = cpu_copy_strided,                         \
      .prepare = plan_prepare,                                  \
      .run = plan_run,                                          \
-     .discard = plan_discard},
+     .discard = plan_discard,                                 \
+     .run_strided = run_strided,                               \
+     .strided_scratch = strided_scratch},
 #include "isa.def"
 #undef ISA
 };

@@ -40,4 +40,8 @@ void plan_discard(void *context, void *plan);
 
 step_kernel *const *kernels_of_step(const cpu_kernels *kernels, sgd_path path, const sgd_hyper *hyper);
 
+/* strided.c: sgd_backend.run_strided and .strided_scratch */
+sgd_status run_strided(void *context, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper, const sgd_strided *strided);
+size_t strided_scratch(void *context, const sgd_arithmetic *arithmetic);
+
 #endif

@@ -204,6 +204,8 @@ struct sgd_workspace {
     const sgd_backend *backend;
     void *scratch;
     size_t scratch_size;
+    void *strided; /* the backend's own scratch for strided tensors */
+    size_t strided_size;
     const sgd_backend *plan_backend;
     void *plan;
     bool planned;        /* the lists are in the plan */
@@ -222,15 +224,18 @@ void step_release(sgd_workspace *workspace);
 /* A tensor on its way through the operations. */
 typedef struct by_op_tensor {
     const step_item *item;
-    void *grad; /* where its gradient is at the moment: its own memory, the scratch, its buffer ... */
+    sgd_role grad_role; /* where its gradient is at the moment: its own memory, the scratch, its buffer ... */
+    void *grad;
     int64_t grad_strides[LAYOUT_DIMS]; /* ... and how it lies there; not kept for flat items */
     char *scratch;
 } by_op_tensor;
 
+struct strided_call; /* strided.h */
+
 /* One eager step over a list, operation by operation (torch/optim/sgd.py), whatever the layouts; `scratch` has by_op_scratch
- * bytes for each item, one after the other. */
+ * bytes for each item, one after the other; `call` is for backends that take strided tensors. */
 sgd_status by_op_step(const step_group *group, const sgd_arithmetic *arithmetic, size_t count, by_op_tensor *walks,
-                      sgd_operand *operands, void *scratch);
-size_t by_op_scratch(const step_item *item);
+                      sgd_operand *operands, const struct strided_call *call, void *scratch);
+size_t by_op_scratch(const step_group *group, const step_item *item);
 
 #endif

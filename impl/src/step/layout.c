@@ -253,6 +253,7 @@ static void make_flat(const layout *operands, iteration *out)
     out->in_order[0] = 1;
     for (int i = 0; i < LAYOUT_OPERANDS; i++)
         out->strides[i][0] = 1;
+    memcpy(out->index, first_strides(operands), (size_t)operands->ndim * sizeof *out->index);
     out->row = 0;
     out->inner = SGD_INNER_CONTIGUOUS;
 }
@@ -264,15 +265,14 @@ void iteration_make(const layout *operands, bool in_place, iteration *out)
         return;
     }
     int32_t order[LAYOUT_DIMS];
-    int64_t result[LAYOUT_DIMS];
     order_dimensions(operands, order);
-    strides_in_order(operands->ndim, operands->shape, order, result);
+    strides_in_order(operands->ndim, operands->shape, order, out->index);
     out->ndim = operands->ndim;
     for (int32_t d = 0; d < operands->ndim; d++) {
         out->shape[d] = operands->shape[order[d]];
         for (int i = 0; i < LAYOUT_OPERANDS; i++) {
             const int64_t *strides = operands->strides[i];
-            out->strides[i][d] = (strides ? strides : result)[order[d]]; /* a missing input moves with the result */
+            out->strides[i][d] = (strides ? strides : out->index)[order[d]]; /* a missing input moves with the result */
         }
     }
     merge_dimensions(out);

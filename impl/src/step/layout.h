@@ -40,6 +40,7 @@ typedef struct iteration {
     int64_t shape[LAYOUT_DIMS];
     int64_t strides[LAYOUT_OPERANDS][LAYOUT_DIMS];
     int64_t in_order[LAYOUT_DIMS]; /* the strides of memory that is walked from its first element to its last */
+    int64_t index[LAYOUT_DIMS];    /* an element's number in this walk: strides by the tensors' own dimensions */
     size_t row;
     sgd_inner inner;
 } iteration;

@@ -1,12 +1,14 @@
 /* step.c - the second half of a step: the work (torch/optim/sgd.py: _single_tensor_sgd, _multi_tensor_sgd, _fused_sgd).
  *
  * Items whose tensors lie in one common order go to the backend as they are, in whole lists.  The others are brought into
- * order first: in one pass where no position decides a bit (fused, most of f32 and f64), else operation by operation.
+ * order first, or by the backend: in one pass where no position decides a bit (fused, most of f32 and f64), else operation by
+ * operation.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "sparse.h"
+#include "strided.h"
 
 #define ALIGNMENT 64
 
@@ -60,11 +62,11 @@ static void choose_ways(step_group *group)
 
 #define GATHERED_ARRAYS 3
 
-static size_t scratch_of(const step_item *item)
+static size_t scratch_of(const step_group *group, const step_item *item)
 {
     switch (item->way) {
-    case WAY_GATHERED: return GATHERED_ARRAYS * step_item_bytes(item);
-    case WAY_BY_OP: return by_op_scratch(item);
+    case WAY_GATHERED: return strided_offered(group->config->backend) ? 0 : GATHERED_ARRAYS * step_item_bytes(item);
+    case WAY_BY_OP: return by_op_scratch(group, item);
     default: return 0;
     }
 }
@@ -74,11 +76,23 @@ static size_t scratch_size(const step_group *group)
 {
     size_t largest = 0, sum = 0;
     for (size_t i = 0; i < group->count && group->others > 0; i++) {
-        size_t size = scratch_of(&group->items[i]);
+        size_t size = scratch_of(group, &group->items[i]);
         largest = size > largest ? size : largest;
         sum += size;
     }
     return group->path == SGD_FOREACH ? sum : largest;
+}
+
+static size_t strided_size(const step_group *group)
+{
+    const sgd_backend *backend = group->config->backend;
+    sgd_arithmetic arithmetic = step_arithmetic(group);
+    for (size_t i = 0; i < group->count && strided_offered(backend); i++) {
+        const step_item *item = &group->items[i];
+        if (!item->flat && (item->way == WAY_GATHERED || item->way == WAY_BY_OP))
+            return backend->strided_scratch(backend->context, &arithmetic);
+    }
+    return 0;
 }
 
 bool make_room(void *array, size_t count, size_t size, size_t *room)
@@ -106,32 +120,47 @@ static sgd_status reserve_by_op(sgd_workspace *workspace, size_t count, sgd_erro
 
 static void release_scratch(sgd_workspace *workspace)
 {
+    const sgd_backend *backend = workspace->backend;
     if (workspace->scratch)
-        workspace->backend->release(workspace->backend->context, workspace->scratch);
-    workspace->scratch = NULL;
-    workspace->scratch_size = 0;
+        backend->release(backend->context, workspace->scratch);
+    if (workspace->strided)
+        backend->release(backend->context, workspace->strided);
+    workspace->scratch = workspace->strided = NULL;
+    workspace->scratch_size = workspace->strided_size = 0;
+}
+
+/* Room on the device for `size` bytes; what was there is not needed any more, but stays where memory runs out. */
+static sgd_status reserve_area(const sgd_backend *backend, size_t size, void **area, size_t *area_size, sgd_error *error)
+{
+    void *memory;
+    if (size <= *area_size)
+        return SGD_OK;
+    sgd_status status = backend->allocate(backend->context, size, &memory);
+    if (status)
+        return sgd_error_set(error, status, "no memory for %zu bytes of gradients: %s", size, sgd_status_text(status));
+    if (*area)
+        backend->release(backend->context, *area);
+    *area = memory;
+    *area_size = size;
+    return SGD_OK;
 }
 
 sgd_status step_reserve(step_group *group, sgd_workspace *workspace, sgd_error *error)
 {
     const sgd_backend *backend = group->config->backend;
     choose_ways(group);
-    size_t size = scratch_size(group);
-    void *scratch;
     sgd_status status = reserve_by_op(workspace, group->by_op, error);
     for (size_t i = 0; i < group->count && group->others > 0 && !status; i++)
         if (group->items[i].way == WAY_SPARSE)
             status = sparse_step_prepare(group, &group->items[i], &workspace->sparse, error);
-    if (status || (size <= workspace->scratch_size && (!size || workspace->backend == backend)))
-        return status;
-    status = backend->allocate(backend->context, size, &scratch);
     if (status)
-        return sgd_error_set(error, status, "no memory for %zu bytes of gradients: %s", size, sgd_status_text(status));
-    release_scratch(workspace);
+        return status;
+    if (workspace->backend != backend)
+        release_scratch(workspace);
     workspace->backend = backend;
-    workspace->scratch = scratch;
-    workspace->scratch_size = size;
-    return SGD_OK;
+    status = reserve_area(backend, scratch_size(group), &workspace->scratch, &workspace->scratch_size, error);
+    return status ? status : reserve_area(backend, strided_size(group), &workspace->strided,
+                                          &workspace->strided_size, error);
 }
 
 void step_release(sgd_workspace *workspace) { sparse_steps_destroy(&workspace->sparse); }
@@ -192,9 +221,21 @@ static sgd_status copy_view(const list *list, const tensor_view *view, void *mem
                 : backend->copy_strided(backend->context, size, view->ndim, view->shape, memory, contiguous, view->data, own);
 }
 
+static strided_call strided_call_of(const list *list)
+{
+    return (strided_call){.backend = list->group->config->backend,
+                          .arithmetic = &list->arithmetic,
+                          .hyper = &list->group->hyper,
+                          .scratch = list->workspace->strided,
+                          .scratch_size = list->workspace->strided_size};
+}
+
 /* Brings one item into order, steps it, and puts it back. */
 static sgd_status step_gathered(const list *list, const step_item *item)
 {
+    strided_call call = strided_call_of(list);
+    if (strided_offered(call.backend))
+        return strided_step(&call, item);
     char *scratch = list->workspace->scratch;
     size_t bytes = step_item_bytes(item);
     bool momentum = item->buffer.data != NULL;
@@ -222,7 +263,8 @@ static sgd_status step_gathered(const list *list, const step_item *item)
 static sgd_status step_by_op(const list *list, size_t count)
 {
     sgd_workspace *workspace = list->workspace;
-    return count ? by_op_step(list->group, &list->arithmetic, count, workspace->walks, workspace->operands,
+    strided_call call = strided_call_of(list);
+    return count ? by_op_step(list->group, &list->arithmetic, count, workspace->walks, workspace->operands, &call,
                               workspace->scratch)
                  : SGD_OK;
 }
