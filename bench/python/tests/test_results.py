@@ -110,6 +110,26 @@ def test_entries_that_make_no_sense(tmp_path, where, value):
         load(write(tmp_path, document))
 
 
+def test_head_that_makes_no_sense(tmp_path):
+    for changes in ({"machine": {"cpu": 7}}, {"machine": {"cpu": "x", "memory_bytes": "all"}}, {"machine": None},
+                    {"effort": {"repetitions": "many"}}, {"versions": {"torch": 2.13}}, {"partial": "no"}, {"date": 20261127},
+                    {"noise": {"figure": "loud"}}):
+        document = made_results.small(dtypes=("f32",), threads=(1,), **changes)
+        with pytest.raises(Unusable, match=r"json: context\.\w+"):
+            load(write(tmp_path, document))
+
+
+def test_the_least_that_a_file_can_say(tmp_path):
+    entry = {"run_name": "fused/single_pass/f32/x/threads:1", "run_type": "iteration", "path": "fused",
+             "implementation": "single_pass", "dtype": "f32", "shapes": "x", "threads": 1}
+    document = {"context": {"schema": "exactsgd-bench/2", "date": "2026", "machine": {"cpu": "x"}}, "benchmarks": [entry]}
+    out = tmp_path / "report.html"
+    for case in (entry, {**entry, "real_time": 1.0, "dtype": "f8"}, {**entry, "real_time": float("nan")}):
+        document["benchmarks"] = [case]
+        assert report.main([str(write(tmp_path, document)), "--out", str(out)]) == 0
+        assert ("no time was measured" in out.read_text()) == (case.get("real_time") != 1.0)
+
+
 def test_what_json_cannot_say_is_left_out(tmp_path):
     document = made_results.small(dtypes=("f32",), threads=(1,))
     spoil(document, "forloop/single_pass/f32/resnet50/threads:1", share_of_limit=float("nan"), GB_per_s=float("inf"))
