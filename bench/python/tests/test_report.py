@@ -3,7 +3,11 @@
 Without Chromium or playwright the tests that need them are skipped.
 """
 import json
+import os
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import made_results
 import pytest
@@ -13,6 +17,7 @@ from sgd_bench.results import load
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (1280, 390)
+BENCH = pathlib.Path(__file__).parents[3] / "build/default/bench/sgd-bench"
 HOSTILE = '<script>document.title="taken"</script>"\'&{{7*7}}'
 
 
@@ -231,6 +236,24 @@ def test_run_without_pytorch_and_slopes(opened, tmp_path):
     assert "No PyTorch in this run" in page.text_content("main")
     assert not page.is_visible(".panel[data-kind=ratio]")
     assert dots(page, "limit", "resnet50") == 2 * 8
+
+
+@pytest.mark.skipif(not BENCH.exists(), reason=f"no {BENCH}")
+def test_what_sgd_bench_itself_wrote(opened, tmp_path):
+    environment = {**os.environ, "EXACTSGD_PYTHON": sys.executable}
+
+    def bench(*arguments):
+        subprocess.run([BENCH, *arguments], check=True, env=environment, stdout=subprocess.DEVNULL, timeout=300)
+
+    bench("run", "--shapes=many-small,ladder:1k", "--dtype=f32,c64", "--threads=1", "--min-time=0.0001", "--repetitions=2",
+          f"--json={tmp_path / 'result.json'}")
+    bench("report", tmp_path / "result.json", "--out", tmp_path / "report.html")
+    page = opened(tmp_path / "report.html", 390)
+    assert "all 18 cases right" in page.text_content(".verdicts")
+    assert len(shown(page)) == 18
+    assert dots(page, "limit", "many-small") == 9
+    assert dots(page, "ladder", "c64") == 4
+    assert dots(page, "slope", "ns_per_tensor") == 9
 
 
 # What the page says.
