@@ -60,7 +60,7 @@ static const char description[] =
     "  run       runs them and prints a table\n"
     "  vs-torch  runs them beside PyTorch's own; sgd-bench vs-torch --help\n"
     "  report    makes a page of results; sgd-bench report --help\n\n"
-    "The environment: SGD_SHAPES, a folder of shape sets; SGD_ISA, the widest instruction set to use (scalar, avx2, avx512); "
+    "The environment: SGD_SHAPES, a folder of shape sets; SGD_ISA, the widest instruction set to use (scalar, avx2, avx512, avx512_bf16); "
     "EXACTSGD_PYTHON, the Python of vs-torch and report; XDG_CACHE_HOME, where --check all keeps what the oracle said; "
     "OpenMP's own, such as OMP_PROC_BIND.";
 

@@ -202,7 +202,7 @@ SGD_API bool sgd_isa_parse(const char *name, sgd_isa *out);
 /* Whether this processor and its operating system run the instruction set. */
 SGD_API bool sgd_isa_available(sgd_isa isa);
 
-/* The widest available instruction set, capped by the environment variable SGD_ISA (scalar, avx2, avx512) if that is set. */
+/* The widest available instruction set, capped by the environment variable SGD_ISA (a name of cpu/isa.def) if that is set. */
 SGD_API sgd_isa sgd_isa_best(void);
 
 /* The CPU backend for one instruction set: a constant, never freed.  NULL where the machine lacks it.  All of them give the

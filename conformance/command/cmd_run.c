@@ -30,7 +30,7 @@ static const struct argp_option options[] = {
     {"vectors", OPTION_VECTORS, "FILE", 0, "Run this vector file; may be repeated (default: the shipped ones)", 0},
     {"contract", OPTION_CONTRACT, "NAME", 0, "Run the cases of this contract, such as torch-2.13/cpu-fma", 0},
     {"filter", OPTION_FILTER, "GLOB", 0, "Run the cases whose name matches, such as '*/fused/bf16/*'", 0},
-    {"isa", OPTION_ISA, "LIST", 0, "Instruction sets: scalar, avx2, avx512, all (default)", 0},
+    {"isa", OPTION_ISA, "LIST", 0, "Instruction sets: scalar, avx2, avx512, avx512_bf16, all (default)", 0},
     {"schedule", OPTION_SCHEDULE, "LIST", 0, "Schedules: single_pass, by_op, all (default)", 0},
     {"threads", OPTION_THREADS, "LIST", 0, "Threads of the library: numbers, all (default: 1 and 2)", 0},
     {"list", OPTION_LIST, NULL, 0, "Print the names of the cases and run none", 0},
@@ -62,8 +62,8 @@ static const struct argp parser = {
     .doc = "Runs golden vectors: for each case the oracle and every configuration of the library have to give "
            "PyTorch's bits."
            "\vWithout options all shipped vectors run in every configuration that this machine can run.  The vectors and the "
-           "ledger of PyTorch's defects lie where the environment variable SGD_VECTORS says.  SGD_ISA=scalar, avx2 or "
-           "avx512 caps what --isa all runs.\n\n"
+           "ledger of PyTorch's defects lie where the environment variable SGD_VECTORS says.  SGD_ISA=scalar, avx2, "
+           "avx512 or avx512_bf16 caps what --isa all runs.\n\n"
            "Exit: 0 conforms, 1 does not, 2 bad input or usage (a run of no case is bad input)."};
 
 /* ---- progress ------------------------------------------------------------------------------------------------------ */

@@ -17,10 +17,22 @@
 #define HALF 1
 #include "step_text.h"
 
+#ifdef SGD_CPU_VOCABULARY_PAIR_H
+#define TRIAL
+#define DTYPE quick_bf16
+#define WORKING w32x2
+#define HALF 1
+#include "step_text.h"
+#undef TRIAL
+#define QUICK quick_bf16
+#define QUICK_WORKING w32x2
+#endif
+
 #define DTYPE bf16
 #define WORKING w32
 #define HALF 1
 #include "step_text.h"
+#undef QUICK
 
 #ifdef __FMA__
 #define FMA_FLOAT __builtin_fmaf

@@ -47,6 +47,8 @@ bool sgd_isa_available(sgd_isa isa)
         return sgd_isa_available(SGD_ISA_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq");
+    case SGD_ISA_AVX512_BF16:
+        return sgd_isa_available(SGD_ISA_AVX512) && __builtin_cpu_supports("avx512bf16");
 #endif
     default:
         return false;

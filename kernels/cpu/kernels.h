@@ -70,6 +70,9 @@ typedef struct cpu_kernels {
 step_scalars scalars_for_step(sgd_path path, const sgd_hyper *hyper, sgd_dtype dtype);
 double scalar_for_axpy(sgd_dtype dtype, double alpha);
 double scalar_for_scale(sgd_path path, sgd_dtype dtype, double alpha);
+/* How many binary places below those of 16-bit elements, of which the last stands for 2^-7 of the first, a step's results have
+ * at most, rounded or not. */
+int fraction_bits_of_step(const step_scalars *scalars);
 
 /* defect_191763.c: the blocks of 16 of fused f16 and bf16 as PyTorch 2.13 computes them; the tail is the kernels'. */
 void defect_191763_step(sgd_contract contract, const sgd_hyper *hyper, const sgd_step_tensor *tensor);

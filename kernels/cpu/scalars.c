@@ -48,3 +48,34 @@ step_scalars scalars_for_step(sgd_path path, const sgd_hyper *hyper, sgd_dtype d
                           .has_grad_scale = hyper->grad_scale != NULL,
                           .scalar_first = path == SGD_FOREACH};
 }
+
+static int larger(int x, int y) { return x > y ? x : y; }
+
+/* The places behind the binary point of a float; none of 0, infinities and NaNs. */
+static int fraction_bits(double scalar)
+{
+    uint32_t bits = bits_w32((float)scalar) & 0x7FFFFFFF, mantissa = bits & 0x7FFFFF;
+    int exponent = (int)(bits >> 23);
+    if (bits == 0 || exponent == 0xFF)
+        return 0;
+    if (exponent)
+        mantissa |= 0x800000;
+    else
+        exponent = 1;
+    return larger(0, 150 - exponent - __builtin_ctz(mantissa));
+}
+
+/* A product has the places of both factors, a sum those of the finer operand; rounding takes places away.  A quotient has 24
+ * significant bits, the first of them at most one place lower than the difference of the exponents. */
+int fraction_bits_of_step(const step_scalars *s)
+{
+    bool divided = s->has_grad_scale && s->grad_scale != 0 && isfinite(s->grad_scale);
+    int grad = divided ? larger(0, ilogb(s->grad_scale) + 17) : 0;
+    if (s->has_decay)
+        grad = larger(grad, fraction_bits(s->weight_decay));
+    if (s->has_momentum) {
+        int buffer = larger(fraction_bits(s->scale), grad + fraction_bits(s->one_minus_dampening));
+        grad = s->nesterov ? larger(grad, buffer + fraction_bits(s->momentum)) : buffer;
+    }
+    return grad + fraction_bits(s->lr);
+}

@@ -173,4 +173,66 @@ static ALWAYS_INLINE w32 round_bf16(rounding r, w32 x)
 
 static ALWAYS_INLINE stored_bf16 narrow_bf16(rounding r, w32 x) { return pack_bf16(round_bf16(r, x)); }
 
+/* ---- bf16, quick: of 16 elements those at even places in one register, those at odd places in the other ------------------ */
+
+static ALWAYS_INLINE bool any_nan_w32(w32 x, w32 y) { return _mm256_movemask_ps(_mm256_cmp_ps(x, y, _CMP_UNORD_Q)) != 0; }
+
+#include "vocabulary_pair.h"
+
+typedef __m256i stored_quick_bf16;
+
+static ALWAYS_INLINE stored_quick_bf16 load_quick_bf16(const void *memory, size_t at, size_t n)
+{
+    (void)n;
+    return _mm256_loadu_si256((const __m256i *)((const uint16_t *)memory + at));
+}
+
+static ALWAYS_INLINE void store_quick_bf16(void *memory, size_t at, size_t n, stored_quick_bf16 x)
+{
+    (void)n;
+    _mm256_storeu_si256((__m256i *)((uint16_t *)memory + at), x);
+}
+
+static ALWAYS_INLINE stored_quick_bf16 flip_quick_bf16(stored_quick_bf16 x)
+{
+    return _mm256_xor_si256(x, _mm256_set1_epi16(INT16_MIN));
+}
+
+static ALWAYS_INLINE w32 upper_halves(__m256i x) { return of_bits_w32(_mm256_and_si256(x, _mm256_set1_epi32((int)0xFFFF0000))); }
+
+static ALWAYS_INLINE w32x2 widen_quick_bf16(stored_quick_bf16 x)
+{
+    return (w32x2){of_bits_w32(_mm256_slli_epi32(x, 16)), upper_halves(x)};
+}
+
+/* The rounded value in the upper half; the lower one is not cleared. */
+static ALWAYS_INLINE __m256i carried(w32 x)
+{
+    __m256i bits = _mm256_castps_si256(x);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+}
+
+static ALWAYS_INLINE w32x2 round_quick_bf16(rounding r, w32x2 x)
+{
+    return (void)r, (w32x2){upper_halves(carried(x.a)), upper_halves(carried(x.b))};
+}
+
+static ALWAYS_INLINE stored_quick_bf16 join_upper_halves(__m256i even, __m256i odd)
+{
+    return _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xAA);
+}
+
+static ALWAYS_INLINE stored_quick_bf16 pack_quick_bf16(w32x2 x)
+{
+    return join_upper_halves(_mm256_castps_si256(x.a), _mm256_castps_si256(x.b));
+}
+
+static ALWAYS_INLINE stored_quick_bf16 narrow_quick_bf16(rounding r, w32x2 x)
+{
+    return (void)r, join_upper_halves(carried(x.a), carried(x.b));
+}
+
+EVERY_BLOCK_IS_PLAIN(quick_bf16)
+
 #endif

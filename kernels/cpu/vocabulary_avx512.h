@@ -125,4 +125,119 @@ static ALWAYS_INLINE w32 round_bf16(rounding r, w32 x)
 
 static ALWAYS_INLINE stored_bf16 narrow_bf16(rounding r, w32 x) { return pack_bf16(round_bf16(r, x)); }
 
+/* ---- bf16, quick: 32 elements --------------------------------------------------------------------------------------------- */
+
+static ALWAYS_INLINE bool any_nan_w32(w32 x, w32 y) { return _mm512_cmp_ps_mask(x, y, _CMP_UNORD_Q) != 0; }
+
+#include "vocabulary_pair.h"
+
+typedef __m512i stored_quick_bf16;
+
+static ALWAYS_INLINE stored_quick_bf16 load_quick_bf16(const void *memory, size_t at, size_t n)
+{
+    (void)n;
+    return _mm512_loadu_si512((const uint16_t *)memory + at);
+}
+
+static ALWAYS_INLINE void store_quick_bf16(void *memory, size_t at, size_t n, stored_quick_bf16 x)
+{
+    (void)n;
+    _mm512_storeu_si512((uint16_t *)memory + at, x);
+}
+
+static ALWAYS_INLINE stored_quick_bf16 flip_quick_bf16(stored_quick_bf16 x)
+{
+    return _mm512_xor_si512(x, _mm512_set1_epi16(INT16_MIN));
+}
+
+#ifdef __AVX512BF16__
+
+/* The first 16 elements in one register, the last 16 in the other.  The instruction rounds right but for subnormal values, which
+ * it makes zeros.  Elements that are zero or at least 2^lowest are multiples of 2^(lowest - 7), and all that a step makes of them
+ * are multiples of that over 2^fraction: none is subnormal where that is the smallest normal number, 2^-126, or more. */
+
+static ALWAYS_INLINE w32 spread(__m512i x, int first)
+{
+    __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    __m512i from = _mm512_slli_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(first)), 16); /* to upper halves */
+    return of_bits_w32(_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, from, x));
+}
+
+static ALWAYS_INLINE w32x2 widen_quick_bf16(stored_quick_bf16 x) { return (w32x2){spread(x, 0), spread(x, 16)}; }
+static ALWAYS_INLINE stored_quick_bf16 pack_quick_bf16(w32x2 x) { return (__m512i)_mm512_cvtne2ps_pbh(x.b, x.a); }
+static ALWAYS_INLINE stored_quick_bf16 narrow_quick_bf16(rounding r, w32x2 x) { return (void)r, pack_quick_bf16(x); }
+static ALWAYS_INLINE w32x2 round_quick_bf16(rounding r, w32x2 x)
+{
+    return (void)r, widen_quick_bf16(pack_quick_bf16(x));
+}
+
+typedef __m512i floor_quick_bf16;
+
+/* Twice the bits of 2^lowest, which shifts the sign out, less one. */
+static ALWAYS_INLINE floor_quick_bf16 floor_of_quick_bf16(const step_scalars *s)
+{
+    int lowest = -126 + 7 + fraction_bits_of_step(s);
+    int exponent = lowest + 127 < 255 ? lowest + 127 : 255;
+    return _mm512_set1_epi16((short)((exponent << 8) - 1));
+}
+
+/* Subtracting one makes zeros the largest of all. */
+static ALWAYS_INLINE __m512i magnitude(__m512i x)
+{
+    return _mm512_sub_epi16(_mm512_add_epi16(x, x), _mm512_set1_epi16(1));
+}
+
+static ALWAYS_INLINE bool plain_quick_bf16(floor_quick_bf16 floor, stored_quick_bf16 param, stored_quick_bf16 grad,
+                                           stored_quick_bf16 buffer)
+{
+    __m512i least = _mm512_min_epu16(_mm512_min_epu16(magnitude(param), magnitude(grad)), magnitude(buffer));
+    return _mm512_cmplt_epu16_mask(least, floor) == 0;
+}
+
+#else
+
+/* Elements at even places in one register, those at odd places in the other. */
+
+static ALWAYS_INLINE w32 upper_halves(__m512i x)
+{
+    return of_bits_w32(_mm512_and_si512(x, _mm512_set1_epi32((int)0xFFFF0000)));
+}
+
+static ALWAYS_INLINE w32x2 widen_quick_bf16(stored_quick_bf16 x)
+{
+    return (w32x2){of_bits_w32(_mm512_slli_epi32(x, 16)), upper_halves(x)};
+}
+
+/* The rounded value in the upper half; the lower one is not cleared. */
+static ALWAYS_INLINE __m512i carried(w32 x)
+{
+    __m512i bits = _mm512_castps_si512(x);
+    __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    return _mm512_mask_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd, bits, _mm512_set1_epi32(0x8000));
+}
+
+static ALWAYS_INLINE w32x2 round_quick_bf16(rounding r, w32x2 x)
+{
+    return (void)r, (w32x2){upper_halves(carried(x.a)), upper_halves(carried(x.b))};
+}
+
+static ALWAYS_INLINE stored_quick_bf16 join_upper_halves(__m512i even, __m512i odd)
+{
+    return _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(even, 16), odd);
+}
+
+static ALWAYS_INLINE stored_quick_bf16 pack_quick_bf16(w32x2 x)
+{
+    return join_upper_halves(_mm512_castps_si512(x.a), _mm512_castps_si512(x.b));
+}
+
+static ALWAYS_INLINE stored_quick_bf16 narrow_quick_bf16(rounding r, w32x2 x)
+{
+    return (void)r, join_upper_halves(carried(x.a), carried(x.b));
+}
+
+EVERY_BLOCK_IS_PLAIN(quick_bf16)
+
+#endif
+
 #endif

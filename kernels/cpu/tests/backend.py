@@ -69,7 +69,7 @@ _library = ctypes.CDLL(str(LIBRARY))
 _library.sgd_backend_cpu.restype = ctypes.POINTER(Struct)
 _library.sgd_isa_name.restype = ctypes.c_char_p
 ISAS = {_library.sgd_isa_name(isa).decode(): _library.sgd_backend_cpu(isa).contents
-        for isa in range(3) if _library.sgd_backend_cpu(isa)}
+        for isa in range(16) if _library.sgd_isa_name(isa) and _library.sgd_backend_cpu(isa)}
 """The backends that run on this machine, by instruction set."""
 
 
