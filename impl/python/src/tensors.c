@@ -152,22 +152,40 @@ static bool import_exchanged(const known_type *known, PyObject *object, bool wri
 
 /* ---- capsules ------------------------------------------------------------------------------------------------------------ */
 
+/* Says so where an object has no such method, and keeps the exception where it has. */
+static void blame_missing(PyObject *object, PyObject *method)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyObject_HasAttr(object, method)) {
+        PyErr_Restore(type, value, traceback);
+        return;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    PyErr_Format(PyExc_TypeError, "expected a tensor or an array with __dlpack__, got %.200s", Py_TYPE(object)->tp_name);
+}
+
+/* object.__dlpack__(max_version=(1, 0)), or without a word of versions from before DLPack 1.0. */
 static PyObject *ask_for_capsule(PyObject *object)
 {
-    PyObject *method = PyObject_GetAttrString(object, "__dlpack__");
-    if (!method) {
-        PyErr_Format(PyExc_TypeError, "expected a tensor or an array with __dlpack__, got %.200s", Py_TYPE(object)->tp_name);
+    static PyObject *method, *names, *version;
+    if (!method)
+        method = PyUnicode_InternFromString("__dlpack__");
+    if (!names)
+        names = Py_BuildValue("(s)", "max_version");
+    if (!version)
+        version = Py_BuildValue("(ii)", 1, 0);
+    if (!method || !names || !version)
         return NULL;
-    }
-    PyObject *empty = PyTuple_New(0), *keywords = Py_BuildValue("{s(ii)}", "max_version", 1, 0);
-    PyObject *capsule = empty && keywords ? PyObject_Call(method, empty, keywords) : NULL;
-    if (!capsule && empty && keywords && PyErr_ExceptionMatches(PyExc_TypeError)) { /* from before DLPack 1.0 */
+    PyObject *arguments[] = {object, version}, *capsule = PyObject_VectorcallMethod(method, arguments, 1, names);
+    if (!capsule && PyErr_ExceptionMatches(PyExc_TypeError)) {
         PyErr_Clear();
-        capsule = PyObject_CallNoArgs(method);
+        capsule = PyObject_CallMethodNoArgs(object, method);
     }
-    Py_XDECREF(keywords);
-    Py_XDECREF(empty);
-    Py_DECREF(method);
+    if (!capsule)
+        blame_missing(object, method);
     return capsule;
 }
 

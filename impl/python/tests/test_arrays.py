@@ -88,3 +88,25 @@ def test_shared_memory_is_stepped_at_once() -> None:
     assert p.tolist() == [-1.0, -2.0, -2.0, -1.0]
     with pytest.raises(exactsgd.Unsupported, match="share memory"):
         exactsgd.sgd([p], [p], lr=1.0)
+
+
+def test_arrays_from_before_versions_are_refused() -> None:
+    class Old:
+        def __init__(self) -> None:
+            self.array = np.zeros(2)
+
+        def __dlpack__(self) -> Any:
+            return self.array.__dlpack__()
+
+    old = Old()
+    exactsgd.sgd([old], [np.ones(2)], lr=1.0)
+    assert old.array.tolist() == [-1.0, -1.0]
+
+
+def test_an_error_of_an_array_is_taken_for_a_missing_method() -> None:
+    class Broken:
+        def __dlpack__(self, **keywords: Any) -> Any:
+            raise AttributeError("its own")
+
+    with pytest.raises(AttributeError, match="its own"):
+        exactsgd.sgd([Broken()], [np.ones(2)])
