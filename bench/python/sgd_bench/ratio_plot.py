@@ -35,7 +35,7 @@ def _panel(cases, paths, left, top, width):
         y += BETWEEN
     bottom = y - BETWEEN - 2
     steps = (1, 2, 3) if high < 8 else (1, 3, 10, 30, 100) if high < 300 else (1, 10, 100, 1000, 10000)
-    ticks = [{"x": x_of(step), "text": f"{step}×", "one": step == 1} for step in steps if step < high]
+    ticks = [{"x": x_of(step), "text": f"{step:,}×", "one": step == 1} for step in steps if step < high]
     first = cases[0]
     return {"name": first.labels["shapes"], "dots": dots,
             "dtypes": dtypes, "ticks": ticks, "left": left, "start": start, "end": start + length, "top": top, "bottom": bottom,
