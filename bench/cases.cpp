@@ -160,7 +160,7 @@ static std::vector<const ShapeSet *> choose_sets(const Choice &choice, std::list
     return chosen;
 }
 
-/* PyTorch's fused path has no complex dtypes; and it is one pass by nature: by_op would be the same code under a second name. */
+/* PyTorch's fused path has no complex dtypes; and it is one pass by nature: by_op would be the same code under another name. */
 static bool exists(const Case &one)
 {
     sgd_schedule schedule;

@@ -47,8 +47,10 @@ public:
     Hosts(const sgd_bench_host *host, const sgd_bench_contestant &opened, const Case &one, size_t count)
         : host_(host), callable_(opened.callable), count_(count)
     {
-        promise = {opened.checked != 0, opened.why ? opened.why : "", opened.has_defects ? SGD_DEFECTS_REPRODUCE : SGD_DEFECTS_FIX,
-                   opened.torch_threads ? opened.torch_threads : one.threads};
+        promise.checked = opened.checked != 0;
+        promise.why = opened.why ? opened.why : "";
+        promise.defects = opened.has_defects ? SGD_DEFECTS_REPRODUCE : SGD_DEFECTS_FIX;
+        promise.torch_threads = opened.torch_threads ? opened.torch_threads : one.threads;
     }
     ~Hosts() override { host_->close(host_->context, callable_); }
 

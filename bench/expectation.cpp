@@ -151,7 +151,7 @@ Verdict Expectation::compare(const Outputs &outputs) const
     if (first != differs.end())
         return {false, difference(outputs, static_cast<size_t>(first - differs.begin()))};
     const size_t all = oracle_.one().shapes->elements;
-    return {true, covers_all() ? with_commas(all) + " elements" : with_commas(covered_) + " of " + with_commas(all) + " elements"};
+    return {true, (covers_all() ? "" : with_commas(covered_) + " of ") + with_commas(all) + " elements"};
 }
 
 static std::string bits_of(const unsigned char *element, size_t size)
@@ -177,8 +177,9 @@ std::string Expectation::difference(const Outputs &outputs, size_t part_index) c
             const unsigned char *got = arrays[i] + element * size, *expected = values.array(which) + element * size;
             if ((which == PartValues::BUFFER && values.undefined(element)) || std::memcmp(got, expected, size) == 0)
                 continue;
-            return format("%s of tensor %zu (%s), element %s: %s, the oracle has %s", PartValues::array_name(which), part.tensor,
-                          oracle_.one().shapes->tensors[part.tensor].name.c_str(), with_commas(part.begin + element).c_str(),
+            const std::string &tensor = oracle_.one().shapes->tensors[part.tensor].name;
+            return format("%s of tensor %zu (%s), element %s: %s, the oracle has %s", PartValues::array_name(which),
+                          part.tensor, tensor.c_str(), with_commas(part.begin + element).c_str(),
                           bits_of(got, size).c_str(), bits_of(expected, size).c_str());
         }
     }

@@ -1,10 +1,12 @@
 /* limit.hpp - the streaming limit: how fast this machine walks memory with the least arithmetic there is.
  *
- * As many streams as a step has, each as long as the tensors together, read and written as the step does: b += g; p += b in
- * 16-bit integers where there is a momentum buffer, p += g where there is none.  The library's allocator gives the memory and as
- * many threads share it out by bytes, so a set that fits the caches is held against the caches.
+ * As many streams as a step has, each as long as the tensors together, read and written as the step does: b += g; p += b
+ * in 16-bit integers where there is a momentum buffer, p += g where there is none.  The library's allocator gives the memory
+ * and as many threads share it out by bytes, so a set that fits the caches is held against the caches.
  */
 #pragma once
+
+#include <cstdint>
 
 #include "memory.hpp"
 
@@ -19,5 +21,6 @@ public:
 private:
     size_t count_; /* of 16-bit numbers */
     unsigned threads_;
-    Memory p_, g_, b_;
+    Memory memory_[3];
+    uint16_t *p_ = nullptr, *g_ = nullptr, *b_ = nullptr; /* the last: none without a momentum buffer */
 };

@@ -27,5 +27,5 @@ struct Build {
 
 Build build_describe();
 
-/* Of what the figures depend on: {"google_benchmark", "1.7.1"}, ...; with those that a host names, "torch 2.13.0, python 3.11". */
+/* Of what the figures depend on: {"google_benchmark", "1.7.1"}, ...; with those that a host names: "torch 2.13, python 3.11". */
 std::vector<std::pair<std::string, std::string>> versions_describe(const char *hosts);

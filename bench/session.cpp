@@ -134,6 +134,8 @@ static void check_environment()
 
 static int list_or_run(const Settings &settings, const char *program, const sgd_bench_host *host)
 {
+    if (host && host->struct_size < sizeof *host)
+        throw std::runtime_error("the host was built for an older session.h");
     std::vector<std::string> hosts;
     for (size_t i = 0; host && i < host->implementation_count; i++)
         hosts.push_back(host->implementations[i]);

@@ -4,9 +4,9 @@
  * program that calls, the host, makes contestants when it is asked to, over tensors that all contestants of a block share, and
  * steps them when it is told to.  `sgd-bench vs-torch` is such a host, in Python through ctypes.
  *
- * Structs begin with their size, so that members can be appended: read only what struct_size covers.  Strings are UTF-8; those
- * that a host hands out must live until its next callback, those of sgd_bench_host until sgd_bench_main returns.  Every callback
- * comes from the thread that called sgd_bench_main.  One run at a time.
+ * Structs begin with their size, so that members can be appended: read only what struct_size covers.  Strings are UTF-8;
+ * those that a host hands out must live until its next callback, those of sgd_bench_host until sgd_bench_main returns.  Every
+ * callback comes from the thread that called sgd_bench_main.  One run at a time.
  */
 #ifndef SGD_BENCH_SESSION_H
 #define SGD_BENCH_SESSION_H
@@ -89,10 +89,10 @@ typedef struct sgd_bench_host {
     void (*close)(void *context, void *callable);
 } sgd_bench_host;
 
-/* What the program sgd-bench does with these arguments, beginning with the program's name: `list`, `shapes` or `run`.  `host` may be NULL.
- * Returns the exit status: 0; 1 where a benchmark failed or its bits are wrong; 2, with one line on stderr, where the command
- * line, a file or the memory does not allow a run; 130 where SIGINT or SIGTERM ended it early.  Ends the program itself for
- * --help, --version and arguments that do not parse. */
+/* What the program sgd-bench does with these arguments, beginning with the program's name: `list`, `shapes` or `run`.  `host`
+ * may be NULL.  Returns the exit status: 0; 1 where a benchmark failed or its bits are wrong; 2, with one line on stderr, where
+ * the command line, a file or the memory does not allow a run; 130 where SIGINT or SIGTERM ended it early.  Ends the program
+ * itself for --help, --version and arguments that do not parse. */
 SGD_BENCH_API int sgd_bench_main(int argc, char **argv, const sgd_bench_host *host);
 
 #ifdef __cplusplus

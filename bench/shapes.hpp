@@ -26,9 +26,9 @@ struct ShapeSet {
     size_t elements; /* of all tensors together */
 };
 
-/* The sets behind names, of which a family's stands for all its parts, and "all" for everything; without names, everything, or
- * the sets that a run takes by default: those of another folder, or three of ours.  Throws std::runtime_error with one line that
- * says which sets there are. */
+/* The sets behind names, of which a family's stands for all its parts, and "all" for everything; without names, everything,
+ * or the sets that a run takes by default: those of another folder, or three of ours.  Throws std::runtime_error with one
+ * line that says which sets there are. */
 std::vector<std::string> shape_sets_choose(const std::vector<std::string> &names, bool everything);
 
 /* Reads one set.  Throws std::runtime_error with one line that says file and line, or which sets there are. */

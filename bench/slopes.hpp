@@ -12,6 +12,6 @@ struct Slopes {
     std::vector<std::string> sets;
 };
 
-/* Those of every family with two sets or more that tell the slopes apart.  Least squares of relative errors, so that a small set
- * counts as much as a large one; neither slope is below 0. */
+/* Those of every family with two sets or more that tell the slopes apart.  Least squares of relative errors, so that a small
+ * set counts as much as a large one; neither slope is below 0. */
 std::vector<Slopes> slopes_of(const std::vector<Block> &blocks);

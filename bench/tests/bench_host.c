@@ -1,5 +1,5 @@
-/* bench_host.c - a host of sgd_bench_main (session.h) whose implementations are the library with one twist each, to see what the
- * harness makes of it.
+/* bench_host.c - a host of sgd_bench_main (session.h) whose implementations are the library with one twist each, to see what
+ * the harness makes of it.
  *
  *   same       none                            defective  PyTorch's defects reproduced, and said so
  *   wrong      flips the last bit of the       loose      does that too, but promises no bits
