@@ -27,9 +27,9 @@ typedef struct step_scalars {
 
 /* `count` elements from these pointers on. */
 typedef struct step_run {
-    rounding axpy, scale, addcmul; /* of each operation; alike but in complex tails */
     void *param, *grad, *buffer;
     size_t count;
+    uint8_t axpy, scale, addcmul; /* the rounding of each operation; alike but in complex tails.  Small: a plan keeps many runs */
     bool first, write_grad;
 } step_run;
 

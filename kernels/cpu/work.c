@@ -35,9 +35,9 @@ step_run cut_run(segmenting segmenting, const sgd_step_tensor *tensor, size_t be
     end = scale.end < end ? scale.end : end;
     end = addcmul.end < end ? addcmul.end : end;
     size_t bytes = begin * sgd_dtype_size(tensor->dtype);
-    return (step_run){.axpy = axpy.rounding,
-                      .scale = scale.rounding,
-                      .addcmul = addcmul.rounding,
+    return (step_run){.axpy = (uint8_t)axpy.rounding,
+                      .scale = (uint8_t)scale.rounding,
+                      .addcmul = (uint8_t)addcmul.rounding,
                       .param = offset(tensor->param, bytes),
                       .grad = offset(tensor->grad, bytes),
                       .buffer = offset(tensor->buffer, bytes),

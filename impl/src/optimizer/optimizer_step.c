@@ -209,7 +209,7 @@ static step_kind kind_of(const members *members)
     for (size_t i = 0; i < members->param_count; i++)
         if (members->params[i].previous != NO_INDEX)
             return STEP_ONCE;
-    return STEP_AGAIN;
+    return STEP_AGAIN_GRADS;
 }
 
 /* Buffers that a part of the step has made. */
@@ -241,9 +241,7 @@ static bool still_holds(sgd_optimizer *optimizer, const sgd_step_arguments *argu
     }
     for (size_t i = 0; i < members->param_count; i++) {
         const sgd_gradient *grad = &arguments->grads[i];
-        step_item *item = &optimizer->prepared[i];
-        if (grad->sparse || item->active != (grad->dense != NULL) ||
-            (item->active && !tensor_view_renew(&item->grad, grad->dense, moved)))
+        if (grad->sparse || !keep_same_grad(&optimizer->workspace.kept[i], grad->dense, &optimizer->prepared[i], moved))
             return false;
     }
     return true;

@@ -40,6 +40,15 @@ typedef struct tensor_view {
     DLDataType type;
 } tensor_view;
 
+/* What is left of a descriptor for the next step to compare with, by content. */
+typedef struct kept_tensor {
+    void *data; /* byte_offset added */
+    DLDevice device; /* from here to `type` as in a DLTensor */
+    int32_t ndim;    /* negative: there was none */
+    DLDataType type;
+    const int64_t *shape, *strides; /* the workspace's */
+} kept_tensor;
+
 /* Checks a descriptor for the backend's device; `what` and `index` name the tensor in the message ("parameter 3"). */
 sgd_status tensor_view_check(const DLTensor *tensor, const sgd_backend *backend, const char *what, size_t index,
                              tensor_view *out, sgd_error *error);
@@ -144,9 +153,10 @@ bool step_buffers_mixed(const step_group *group, sgd_dtype dtype);
 sgd_status step_reserve(step_group *group, sgd_workspace *workspace, sgd_error *error);
 
 /* Whether a step is worth a plan: the next one might be the same, and no tensor is in it twice, so that all may go at once. */
-typedef enum step_kind { STEP_ONCE, STEP_AGAIN } step_kind;
+typedef enum step_kind { STEP_ONCE, STEP_AGAIN_GRADS, STEP_AGAIN } step_kind;
 
-/* Lists the tensors of the groups that a step is made of, for STEP_AGAIN with a plan of the backend's. */
+/* Lists the tensors of the groups that a step is made of; but for STEP_ONCE with a plan of the backend's, and kept for the next
+ * step: STEP_AGAIN_GRADS where only gradients will have to be compared. */
 sgd_status steps_plan(step_group *groups, size_t count, step_kind kind, sgd_workspace *workspace, sgd_error *error);
 
 /* The same for a held step whose tensors have moved. */
@@ -166,20 +176,20 @@ sgd_path step_list_path(const step_group *group, sgd_dtype dtype);
 
 /* ---- keep.c: the next step ------------------------------------------------------------------------------------------- */
 
-/* Gives the views of a planned step shapes and strides of the workspace's own, which outlive the call.  `keep_reserve` makes the
- * room.  Whether the workspace holds a step is then in `holds`. */
-sgd_status keep_reserve(const step_group *groups, size_t count, sgd_workspace *workspace, sgd_error *error);
-void keep_step(step_group *groups, size_t count, sgd_workspace *workspace);
+/* What a planned step leaves in the workspace: views with shapes and strides that outlive the call, and what is to be compared
+ * of each item: for an optimizer, which knows its own params and buffers, the gradient; for sgd_step all three tensors.
+ * `keep_reserve` makes the room.  Whether the workspace holds a step is then in `holds`. */
+sgd_status keep_reserve(const step_group *groups, size_t count, step_kind kind, sgd_workspace *workspace, sgd_error *error);
+void keep_step(step_group *groups, size_t count, step_kind kind, sgd_workspace *workspace);
 
 /* Whether options lead the same way through a group as those for which it was prepared, and nothing is wrong with them; takes
  * over their values. */
 bool step_group_renew(step_group *group, const sgd_options *options, const sgd_scaling *scaling);
 
-/* Whether an item is the same as this one but for where its tensors lie; takes that over, and says if any has `moved`. */
-bool step_item_renew(step_item *item, const sgd_item *from, bool momentum, bool *moved);
-
-/* Whether a descriptor says what the view does, but for where the tensor lies; takes that over. */
-bool tensor_view_renew(tensor_view *view, const DLTensor *tensor, bool *moved);
+/* Whether a gradient (NULL: none) or all tensors of items are those that were kept, but for where they lie; that is taken over,
+ * and `moved` says if anything has. */
+bool keep_same_grad(kept_tensor *kept, const DLTensor *grad, step_item *item, bool *moved);
+bool keep_same_items(sgd_workspace *workspace, const sgd_item *items, size_t count, bool *moved);
 
 /* ---- work space ------------------------------------------------------------------------------------------------------ */
 
@@ -197,7 +207,9 @@ struct sgd_workspace {
     sgd_list *lists;
     const sgd_hyper **hypers;
     size_t list_count, list_room;
-    int64_t *dims; /* shapes and strides of the kept items */
+    kept_tensor *kept; /* the gradients of the step's items, or a gradient, param and buffer each */
+    size_t kept_room;
+    int64_t *dims; /* their shapes and strides */
     size_t dim_room;
     bool holds; /* the step that was prepared last is there for the next one */
     /* of the backend's */

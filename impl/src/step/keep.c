@@ -31,14 +31,21 @@ static bool can_be_kept(const step_group *group)
     return true;
 }
 
-sgd_status keep_reserve(const step_group *groups, size_t count, sgd_workspace *workspace, sgd_error *error)
+#define TENSORS_OF_ITEM 3
+
+sgd_status keep_reserve(const step_group *groups, size_t count, step_kind kind, sgd_workspace *workspace, sgd_error *error)
 {
-    size_t dims = 0;
-    for (size_t g = 0; g < count; g++)
+    size_t dims = 0, items = 0;
+    for (size_t g = 0; g < count; g++) {
+        items += groups[g].count;
         for (size_t i = 0; i < groups[g].count; i++)
             dims += dims_of(&groups[g].items[i]);
-    return MAKE_ROOM(workspace->dims, dims, workspace->dim_room) ? SGD_OK
-                                                                 : sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
+    }
+    if (kind == STEP_AGAIN)
+        items *= TENSORS_OF_ITEM;
+    return MAKE_ROOM(workspace->dims, dims, workspace->dim_room) && MAKE_ROOM(workspace->kept, items, workspace->kept_room)
+               ? SGD_OK
+               : sgd_error_set(error, SGD_ERROR_MEMORY, "out of memory");
 }
 
 static int64_t *keep_strides(tensor_view *view, int64_t *room)
@@ -51,7 +58,7 @@ static int64_t *keep_strides(tensor_view *view, int64_t *room)
     return room + view->ndim;
 }
 
-static int64_t *keep_item(step_item *item, int64_t *room)
+static int64_t *keep_dims(step_item *item, int64_t *room)
 {
     if (!item->active)
         return room;
@@ -64,15 +71,28 @@ static int64_t *keep_item(step_item *item, int64_t *room)
     return keep_strides(&item->buffer, room);
 }
 
-void keep_step(step_group *groups, size_t count, sgd_workspace *workspace)
+static kept_tensor keep_view(const tensor_view *view, bool there)
 {
-    int64_t *room = workspace->dims;
+    return (kept_tensor){view->data, view->device, there ? view->ndim : -1, view->type, view->shape, view->strides};
+}
+
+void keep_step(step_group *groups, size_t count, step_kind kind, sgd_workspace *workspace)
+{
+    int64_t *dims = workspace->dims;
+    kept_tensor *kept = workspace->kept;
     for (size_t g = 0; g < count; g++)
         if (!can_be_kept(&groups[g]))
             return;
     for (size_t g = 0; g < count; g++)
-        for (size_t i = 0; i < groups[g].count; i++)
-            room = keep_item(&groups[g].items[i], room);
+        for (size_t i = 0; i < groups[g].count; i++) {
+            step_item *item = &groups[g].items[i];
+            dims = keep_dims(item, dims);
+            *kept++ = keep_view(&item->grad, item->active);
+            if (kind == STEP_AGAIN_GRADS)
+                continue;
+            *kept++ = keep_view(&item->param, item->active);
+            *kept++ = keep_view(&item->buffer, item->active && groups[g].hyper.momentum != 0);
+        }
     workspace->holds = true;
 }
 
@@ -80,41 +100,64 @@ void keep_step(step_group *groups, size_t count, sgd_workspace *workspace)
 
 static bool same_dims(const int64_t *x, const int64_t *y, int32_t ndim)
 {
-    int64_t differences = 0;
     for (int32_t d = 0; d < ndim; d++)
-        differences |= x[d] ^ y[d];
-    return differences == 0;
+        if (x[d] != y[d])
+            return false;
+    return true;
 }
 
-static bool same_kind(const tensor_view *view, const DLTensor *tensor)
+#define KIND_SIZE (sizeof(DLDevice) + sizeof(int32_t) + sizeof(DLDataType))
+_Static_assert(offsetof(DLTensor, shape) - offsetof(DLTensor, device) == KIND_SIZE &&
+                   offsetof(kept_tensor, shape) - offsetof(kept_tensor, device) == KIND_SIZE,
+               "device, number of dimensions and dtype are compared as one block");
+
+static bool same_kind(const kept_tensor *kept, const DLTensor *tensor)
 {
-    return view->ndim == tensor->ndim && view->type.code == tensor->dtype.code && view->type.bits == tensor->dtype.bits &&
-           view->type.lanes == tensor->dtype.lanes && view->device.device_type == tensor->device.device_type &&
-           view->device.device_id == tensor->device.device_id && !view->strides == !tensor->strides;
+    return !memcmp((const char *)kept + offsetof(kept_tensor, device), (const char *)tensor + offsetof(DLTensor, device), KIND_SIZE);
 }
 
-bool tensor_view_renew(tensor_view *view, const DLTensor *tensor, bool *moved)
+/* Apart from the comparison, which saves no registers then. */
+__attribute__((noinline)) static bool has_moved(kept_tensor *kept, void *data, tensor_view *view, bool *moved)
 {
-    if (!same_kind(view, tensor) || !same_dims(view->shape, tensor->shape, view->ndim) ||
-        (view->strides && !same_dims(view->strides, tensor->strides, view->ndim)))
+    if (!data || !kept->data || !tensor_is_aligned(data, view->dtype))
         return false;
-    void *data = tensor->data ? (char *)tensor->data + tensor->byte_offset : NULL;
-    if (data == view->data)
-        return true;
-    if (!data || !view->data || !tensor_is_aligned(data, view->dtype))
-        return false;
-    view->data = data;
+    kept->data = view->data = data;
     *moved = true;
     return true;
 }
 
-bool step_item_renew(step_item *item, const sgd_item *from, bool momentum, bool *moved)
+static bool same_tensor(kept_tensor *kept, const DLTensor *tensor, tensor_view *view, bool *moved)
 {
-    if (from->sparse_grad || from->sparse_buffer || item->active != (from->grad != NULL))
+    if (!same_kind(kept, tensor) || !same_dims(kept->shape, tensor->shape, kept->ndim))
         return false;
-    if (!item->active)
+    if ((kept->strides || tensor->strides) &&
+        (!kept->strides || !tensor->strides || !same_dims(kept->strides, tensor->strides, kept->ndim)))
+        return false;
+    void *data = tensor->data ? (char *)tensor->data + tensor->byte_offset : NULL;
+    return data == kept->data ? true : has_moved(kept, data, view, moved);
+}
+
+bool keep_same_grad(kept_tensor *kept, const DLTensor *grad, step_item *item, bool *moved)
+{
+    return grad ? same_tensor(kept, grad, &item->grad, moved) : kept->ndim < 0;
+}
+
+/* A buffer is looked at only where there was one: without momentum whatever is there does not matter. */
+static bool same_item(kept_tensor kept[TENSORS_OF_ITEM], const sgd_item *from, step_item *item, bool *moved)
+{
+    if (from->sparse_grad || from->sparse_buffer || !keep_same_grad(&kept[0], from->grad, item, moved))
+        return false;
+    if (!from->grad)
         return true;
-    return from->has_buffer == !item->first && from->param && tensor_view_renew(&item->grad, from->grad, moved) &&
-           tensor_view_renew(&item->param, from->param, moved) &&
-           (!momentum || (from->buffer && tensor_view_renew(&item->buffer, from->buffer, moved)));
+    bool has_buffer = kept[2].ndim >= 0;
+    return from->param && same_tensor(&kept[1], from->param, &item->param, moved) &&
+           (!has_buffer || (from->has_buffer && from->buffer && same_tensor(&kept[2], from->buffer, &item->buffer, moved)));
+}
+
+bool keep_same_items(sgd_workspace *workspace, const sgd_item *items, size_t count, bool *moved)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!same_item(workspace->kept + TENSORS_OF_ITEM * i, &items[i], &workspace->items[i], moved))
+            return false;
+    return true;
 }

@@ -93,14 +93,14 @@ sgd_status steps_plan(step_group *groups, size_t count, step_kind kind, sgd_work
 {
     workspace->planned = workspace->holds = false;
     sgd_status status = reserve_lists(groups, count, workspace, error);
-    if (!status && kind == STEP_AGAIN)
-        status = keep_reserve(groups, count, workspace, error);
-    if (!status && kind == STEP_AGAIN)
+    if (!status && kind != STEP_ONCE)
+        status = keep_reserve(groups, count, kind, workspace, error);
+    if (!status && kind != STEP_ONCE)
         status = make_plan(groups, count, workspace, error);
     else if (!status)
         make_lists(groups, count, workspace);
-    if (!status && kind == STEP_AGAIN)
-        keep_step(groups, count, workspace);
+    if (!status && kind != STEP_ONCE)
+        keep_step(groups, count, kind, workspace);
     return status;
 }
 

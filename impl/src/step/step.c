@@ -177,6 +177,7 @@ void workspace_clear(sgd_workspace *workspace)
     free(workspace->hypers);
     free(workspace->walks);
     free(workspace->operands);
+    free(workspace->kept);
     free(workspace->dims);
     *workspace = (sgd_workspace){0};
 }
@@ -335,15 +336,8 @@ sgd_status step_run_others(const step_group *group, sgd_workspace *workspace)
 static bool still_holds(sgd_workspace *workspace, const sgd_config *config, const sgd_options *options, const sgd_item *items,
                         size_t count, const sgd_scaling *scaling, bool *moved)
 {
-    step_group *group = &workspace->group;
-    if (!workspace->holds || count != group->count || !config_same(config, &workspace->config) ||
-        !step_group_renew(group, options, scaling))
-        return false;
-    bool momentum = group->hyper.momentum != 0;
-    for (size_t i = 0; i < count; i++)
-        if (!step_item_renew(&group->items[i], &items[i], momentum, moved))
-            return false;
-    return true;
+    return workspace->holds && count == workspace->group.count && config_same(config, &workspace->config) &&
+           step_group_renew(&workspace->group, options, scaling) && keep_same_items(workspace, items, count, moved);
 }
 
 static sgd_status prepare_in(sgd_workspace *workspace, const sgd_options *options, sgd_item *items, size_t count,
