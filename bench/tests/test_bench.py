@@ -21,7 +21,8 @@ DTYPES = ["f64", "f32", "f16", "bf16"]
 WAYS = ["forloop/single_pass", "forloop/by_op", "foreach/single_pass", "foreach/by_op", "fused/single_pass"]
 BY_DEFAULT = ["many-small", "one-large", "resnet50"]
 SHIPPED = {"many-small": (1000, 64_000), "one-large": (1, 16_777_216), "resnet50": (161, 25_557_032),
-           "gpt2-small": (148, 124_439_808), "vit-b-16": (152, 86_567_656), "llama-7b-layer": (9, 202_383_360)}
+           "gpt2-small": (148, 124_439_808), "vit-b-16": (152, 86_567_656), "llama-7b-layer": (9, 202_383_360),
+           "161x4096": (161, 659_456)}
 LADDER = {f"ladder:{name}": (1, 4 ** (5 + rung))
           for rung, name in enumerate(["1k", "4k", "16k", "64k", "256k", "1M", "4M", "16M", "64M"])}
 

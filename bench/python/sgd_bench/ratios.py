@@ -30,9 +30,12 @@ class Ratio:
         return "faster" if self.low > 1 else "slower"
 
     def __str__(self):
-        digits = 0 if self.value >= 100 else 1 if self.value >= 10 else 2
-        text = f"{self.value:.{digits}f}"
-        return text if self.low is None else f"{text} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        return _digits(self.value) if self.low is None else f"{_digits(self.value)} [{_digits(self.low)}, {_digits(self.high)}]"
+
+
+def _digits(value):
+    """Two digits behind the point, and three in all where there are more before it."""
+    return f"{value:.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
 
 
 @functools.cache

@@ -3,8 +3,8 @@
 No ctypes sits in the timed loop: the harness steps a contestant through CPython's own PyObject_CallNoArgs.
 """
 import ctypes
-from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_longlong, c_size_t, c_uint8, c_uint16, c_uint32
-from ctypes import c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_longlong, c_size_t, c_uint8, c_uint16
+from ctypes import c_uint32, c_uint64, c_void_p
 
 
 class DLDataType(Structure):
@@ -42,7 +42,8 @@ CLOSE = ctypes.PYFUNCTYPE(None, c_void_p, c_void_p)
 class HostStruct(Structure):
     _fields_ = [("struct_size", c_size_t), ("context", c_void_p), ("versions", c_char_p), ("implementation_count", c_size_t),
                 ("implementations", POINTER(c_char_p)), ("open", OPEN), ("step", c_void_p), ("drop", c_void_p),
-                ("recover", c_void_p), ("failure", FAILURE), ("buffers", BUFFERS), ("peak_memory", PEAK_MEMORY), ("close", CLOSE)]
+                ("recover", c_void_p), ("failure", FAILURE), ("buffers", BUFFERS), ("peak_memory", PEAK_MEMORY),
+                ("close", CLOSE)]
 
 
 class Case:
@@ -98,7 +99,8 @@ class Host:
         if made.why:
             out.why = self.tell(made.why)
         self.contestants[out.callable] = made
-        self.descriptors[out.callable] = tensors.params, tensors.count
+        # A pointer of its own: the struct that holds the given one is gone after the call.
+        self.descriptors[out.callable] = ctypes.cast(tensors.params, POINTER(DLTensor))
         return 0
 
     def failure(self, _, callable_):
@@ -111,7 +113,7 @@ class Host:
 
     def buffers(self, _, callable_, out):
         try:
-            params, count = self.descriptors[callable_]
+            params = self.descriptors[callable_]
             for i, buffer in enumerate(self.contestants[callable_].buffers()):
                 ctypes.memmove(ctypes.byref(out[i]), ctypes.byref(params[i]), ctypes.sizeof(DLTensor))
                 if buffer is not None and not buffer.is_contiguous():

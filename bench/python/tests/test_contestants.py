@@ -41,7 +41,11 @@ class Harness:
         values["name"] = "/".join((path, implementation, self.dtype, "made", "threads:1"))
         case = session.CaseStruct(ctypes.sizeof(session.CaseStruct),
                                   **{key: value.encode() if isinstance(value, str) else value for key, value in values.items()})
-        return self.host.struct.open(None, ctypes.byref(case), ctypes.byref(self.tensors), ctypes.byref(self.out))
+        lent = session.TensorsStruct.from_buffer_copy(self.tensors)
+        status = self.host.struct.open(None, ctypes.byref(case), ctypes.byref(lent), ctypes.byref(self.out))
+        for struct in case, lent:  # theirs only during the call
+            ctypes.memset(ctypes.byref(struct), 0x55, ctypes.sizeof(struct))
+        return status
 
     def step(self):
         """As the timed loop does: CPython's functions by their addresses.  False where the step failed."""
@@ -58,7 +62,8 @@ class Harness:
 
 
 def equal(left, right):
-    return all(torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8)) for a, b in zip(left, right, strict=True))
+    return all(torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
+               for a, b in zip(left, right, strict=True))
 
 
 @pytest.mark.parametrize("implementation", ["torch", "python"])
