@@ -1,5 +1,5 @@
 /* test_memory.c - every allocation of every public function fails once: the answer is ERROR_MEMORY, everything is as before,
- * and nothing leaks.
+ * and nothing leaks.  And a step that has been taken once allocates nothing any more.
  *
  * The library's own sources are linked here, with malloc and its kin replaced by ones that count.
  */
@@ -17,13 +17,14 @@
 /* ---- memory that runs out ------------------------------------------------------------------------------------------------------- */
 
 static atomic_long until_failure = -1; /* allocations that still succeed; negative: all do */
-static atomic_long live;
+static atomic_long live, made;
 
 static bool fails(void) { return atomic_load(&until_failure) >= 0 && atomic_fetch_sub(&until_failure, 1) <= 0; }
 
 static void *counted(void *memory)
 {
     live += memory != NULL;
+    made++;
     return memory;
 }
 
@@ -281,6 +282,23 @@ static sgd_status load_state_dict(world *w, sgd_error *error)
 
 static sgd_status step(world *w, sgd_error *error) { return sgd_optimizer_step(w->f.optimizer, w->f.grads, 1, error); }
 
+/* The world's is by_op: this one has a plan to make. */
+static sgd_status planned_step(world *w, sgd_error *error)
+{
+    float param[2][3] = {{1, 2, 3}, {4, 5, 6}};
+    DLTensor params[2] = {tensor_of(param[0], 32, w->f.shape), tensor_of(param[1], 32, w->f.shape)};
+    sgd_optimizer *optimizer;
+    long before = atomic_exchange(&until_failure, -1);
+    w->f.config.schedule = SGD_SCHEDULE_SINGLE_PASS;
+    assert_int_equal(sgd_optimizer_create(&w->f.options, &w->f.config, params, 2, &optimizer, NULL), SGD_OK);
+    atomic_store(&until_failure, before);
+    sgd_status status = sgd_optimizer_step(optimizer, w->f.grads, 2, error);
+    if (status)
+        assert_true(param[0][0] == 1 && param[1][2] == 6 && !sgd_optimizer_has_state(optimizer, 0));
+    sgd_optimizer_destroy(optimizer);
+    return status;
+}
+
 static sgd_status sparse_step(world *w, sgd_error *error)
 {
     sgd_gradient grad = {.sparse = &w->sparse_grad};
@@ -362,6 +380,7 @@ static const call calls[] = {{"sgd_dict_create", dict_create, 1},
                              {"sgd_optimizer_state_dict", state_dict, 15},
                              {"sgd_optimizer_load_state_dict", load_state_dict, 30},
                              {"sgd_optimizer_step", step, 8},
+                             {"sgd_optimizer_step, with a plan", planned_step, 16},
                              {"sgd_optimizer_step_with, sparse", sparse_step, 8},
                              {"sgd_optimizer_add_hook", add_hook, 2},
                              {"sgd_global_hook_add", add_global_hook, 2},
@@ -406,8 +425,123 @@ static void any_allocation_may_fail(void **state)
         try_each_allocation(&calls[i]);
 }
 
+/* ---- steps that allocate nothing -------------------------------------------------------------------------------------------------- */
+
+#define SIDE 6
+#define TENSORS 4
+
+typedef struct model {
+    double memory[3][TENSORS][2 * SIDE * SIDE]; /* params, and gradients in two places; room for complex128 */
+    int64_t shape[2], strides[2];
+    DLTensor params[TENSORS], grads[2][TENSORS];
+} model;
+
+/* Matrices, some of them with gradients that lie otherwise. */
+static void model_make(model *m, DLDataType type, bool strided)
+{
+    *m = (model){.shape = {SIDE, SIDE}, .strides = {1, SIDE}};
+    for (int i = 0; i < TENSORS; i++)
+        for (int place = 0; place < 3; place++) {
+            DLTensor *tensor = place ? &m->grads[place - 1][i] : &m->params[i];
+            *tensor = tensor_of(m->memory[place][i], 32, m->shape);
+            tensor->ndim = 2;
+            tensor->dtype = type;
+            tensor->strides = strided && place && i % 2 ? m->strides : NULL;
+        }
+}
+
+static size_t backend_bytes;
+
+static sgd_status measured_allocate(void *context, size_t bytes, void **out)
+{
+    backend_bytes += bytes;
+    return sgd_backend_cpu(SGD_ISA_SCALAR)->allocate(context, bytes, out);
+}
+
+/* Allocations of the host's in steps after the first, under a changing lr and gradients that move. */
+static long allocations_of_later_steps(model *m, const sgd_options *options, const sgd_config *config)
+{
+    sgd_optimizer *optimizer;
+    sgd_options changed = *options;
+    DLTensor *grads[2][TENSORS];
+    sgd_error error;
+    long during = 0;
+    for (int i = 0; i < 2 * TENSORS; i++)
+        grads[i % 2][i / 2] = &m->grads[i % 2][i / 2];
+    if (sgd_optimizer_create(options, config, m->params, 2, &optimizer, &error) ||
+        sgd_optimizer_add_group(optimizer, options, m->params + 2, TENSORS - 2, &error))
+        fail_msg("%s", error.message);
+    for (int i = 0; i < 8; i++) {
+        changed.lr = i < 4 ? options->lr : 1.0 / i;
+        sgd_optimizer_set_options(optimizer, 1, &changed, NULL);
+        long before = made;
+        if (sgd_optimizer_step(optimizer, grads[i / 2 % 2], TENSORS, &error))
+            fail_msg("%s", error.message);
+        during += i > 0 ? made - before : 0;
+    }
+    sgd_optimizer_destroy(optimizer);
+    return during;
+}
+
+static void a_step_taken_before_allocates_nothing(void **state)
+{
+    (void)state;
+    static const DLDataType types[] = {{kDLFloat, 64, 1}, {kDLFloat, 32, 1},   {kDLFloat, 16, 1},
+                                       {kDLBfloat, 16, 1}, {kDLComplex, 64, 1}, {kDLComplex, 128, 1}};
+    sgd_backend backend = *sgd_backend_cpu(SGD_ISA_SCALAR);
+    backend.allocate = measured_allocate;
+    for (unsigned i = 0; i < 6 * 3 * 2 * 2 * 2; i++) {
+        unsigned path = i / 6 % 3, schedule = i / 18 % 2, strided = i / 36 % 2, momentum = i / 72;
+        DLDataType type = types[i % 6];
+        model m;
+        sgd_options options = sgd_options_default();
+        sgd_config config = sgd_config_default();
+        config.backend = &backend;
+        config.schedule = (sgd_schedule)schedule;
+        options.weight_decay = 0.1;
+        options.momentum = momentum ? 0.9 : 0;
+        options.foreach = path == SGD_FOREACH;
+        options.fused = path == SGD_FUSED;
+        if (type.code == kDLComplex && path == SGD_FUSED)
+            continue;
+        model_make(&m, type, strided);
+        backend_bytes = 0;
+        if (allocations_of_later_steps(&m, &options, &config))
+            fail_msg("path %u, schedule %u, dtype %u, strided %u, momentum %u: a later step allocates", path, schedule, i % 6, strided,
+                     momentum);
+        size_t buffers = momentum ? TENSORS * SIDE * SIDE * type.bits / 8u : 0;
+        if (!strided && (schedule == SGD_SCHEDULE_SINGLE_PASS || path == SGD_FUSED))
+            assert_int_equal(backend_bytes, buffers); /* no memory beyond the state */
+    }
+}
+
+static void a_workspace_allocates_once(void **state)
+{
+    (void)state;
+    fixture f = fixture_new();
+    fixture_link(&f);
+    f.options.momentum = 0.5;
+    float memory[2][3] = {{0}}, elsewhere[3] = {1, 2, 3};
+    sgd_workspace *workspace;
+    DLTensor buffers[2] = {tensor_of(memory[0], 32, f.shape), tensor_of(memory[1], 32, f.shape)};
+    sgd_item items[2] = {{.param = &f.params[0], .grad = f.grads[0], .buffer = &buffers[0]},
+                         {.param = &f.params[1], .grad = f.grads[1], .buffer = &buffers[1]}};
+    assert_int_equal(sgd_workspace_create(&workspace, NULL), SGD_OK);
+    assert_int_equal(sgd_step(NULL, &f.options, items, 2, NULL, workspace, NULL), SGD_OK);
+    long before = made;
+    for (int i = 0; i < 6; i++) {
+        f.options.lr /= 2;
+        f.grad_tensors[0].data = i % 2 ? elsewhere : f.grad[0];
+        assert_int_equal(sgd_step(NULL, &f.options, items, 2, NULL, workspace, NULL), SGD_OK);
+    }
+    assert_int_equal(made, before);
+    sgd_workspace_destroy(workspace);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(any_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_allocation_may_fail),
+                                       cmocka_unit_test(a_step_taken_before_allocates_nothing),
+                                       cmocka_unit_test(a_workspace_allocates_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,7 +62,11 @@ SGD_API sgd_status sgd_optimizer_path(const sgd_optimizer *optimizer, size_t gro
  * layout of a gradient; ERROR_RUNTIME "value cannot be converted to type ... without overflow" for a scalar that the dtype
  * cannot hold; ERROR_TYPE for fused with momentum buffers for some tensors only; ERROR_MEMORY.  Where a group has tensors of
  * several dtypes, foreach and fused name the first in PyTorch's order of dtypes, which is a hash map's.
- * ERROR_BACKEND: the backend failed in the middle; groups before the failing one are stepped, its own tensors undefined. */
+ * ERROR_BACKEND: the backend failed in the middle; groups before the failing one are stepped, its own tensors undefined.  Where
+ * the backend takes all groups at once (prepare and run in backend.h) that is true of all of them; or it could not prepare the
+ * step, and nothing has changed.
+ * A step that is like the one before, but for the numbers in options and for where gradients lie, checks and allocates nothing:
+ * it compares the gradients' descriptors with what they were. */
 SGD_API sgd_status sgd_optimizer_step(sgd_optimizer *optimizer, DLTensor *const *grads, size_t count, sgd_error *error);
 
 /* state[p]["momentum_buffer"] of a tensor as a view, valid until it is replaced (state.h) or the optimizer destroyed; data is
