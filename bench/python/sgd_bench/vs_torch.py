@@ -64,14 +64,14 @@ def _parser():
         epilog="Without options: f32 resnet50 and many-small on one thread and on all, about two minutes.  Other options are "
                "those of sgd-bench run.  Ratios need 6 rounds (--repetitions) to have an interval.")
     parser.add_argument("--figures", action="store_true", help="measure the project's goals, and say which are reached")
-    parser.add_argument("--drop-in", action="store_true", help="the drop-in against torch.optim.SGD, many shape sets, all dtypes")
+    parser.add_argument("--drop-in", action="store_true", help="the drop-in against torch.optim.SGD over many shapes")
     parser.add_argument("--compiled", action="store_true", help="torch.compiled steps as well: minutes of compiling, needs g++")
     parser.add_argument("--list", action="store_true", help="print the names of the benchmarks, and run none")
     parser.add_argument("--filter", "-f", action="append", metavar="GLOB", help="only names that match; repeat it for more")
     parser.add_argument("--shapes", metavar="NAME[,NAME]", help="shape sets")
     parser.add_argument("--dtype", metavar="NAMES", help="f64, f32, f16, bf16, c64, c128")
     parser.add_argument("--threads", metavar="N[,N]", help="thread counts")
-    parser.add_argument("--min-time", metavar="SECONDS", help="time of one repetition; default: 0.1; --figures: 0.05")
+    parser.add_argument("--min-time", metavar="SECONDS", help="time of one repetition; default: 0.1, for --figures 0.02")
     parser.add_argument("--repetitions", metavar="N", help=f"rounds; default: {ROUNDS}")
     parser.add_argument("--json", metavar="FILE", help="the results, for sgd-bench report")
     parser.add_argument("--markdown", metavar="FILE", help="the tables for a README")
@@ -84,7 +84,7 @@ def _all_threads():
 
 
 def _min_time(options):
-    return "0.05" if options.figures else "0.02" if options.drop_in else "0.1"
+    return "0.02" if options.figures or options.drop_in else "0.1"
 
 
 def _arguments(options, rest, json):
