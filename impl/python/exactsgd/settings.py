@@ -1,5 +1,6 @@
 """What both classes for PyTorch share: contract, threads, what a step gathers, memory for the library."""
 
+import functools
 import os
 from typing import Any
 
@@ -21,6 +22,7 @@ OLDER: dict[str, Any] = {"nesterov": False, "maximize": False, "foreach": None, 
 _process = os.getpid()
 
 
+@functools.cache
 def contract() -> str:
     """The name of the bits that this PyTorch computes on this machine."""
     return "torch-2.13/cpu-base" if torch.backends.cpu.get_cpu_capability() == "DEFAULT" else "torch-2.13/cpu-fma"
@@ -43,7 +45,7 @@ def threads_to_use() -> int:
 
 def empty_buffer(grad: torch.Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> torch.Tensor:
     """Memory for a momentum buffer."""
-    return torch.empty_strided(shape, strides, dtype=grad.dtype, device=grad.device)
+    return grad.new_empty_strided(shape, strides)
 
 
 def adopt_sparse(

@@ -73,6 +73,7 @@ class SGD(Optimizer):
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
             "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused,
         })
+        self._engine()
         if fused:
             self._step_supports_amp_scaling = True
             self._need_device_dtype_check_for_fused = True
@@ -159,7 +160,7 @@ class SGD(Optimizer):
                 self.state[param]["momentum_buffer"] = buffer
 
     def _engine(self) -> Engine:
-        """The C side, made when it is first needed; copies and pickles make their own."""
+        """The C side, made with the optimizer; copies and pickles make their own when they first step."""
         engine: Engine | None = self.__dict__.get("_engine_handle")
         if engine is None:
             engine = self._engine_handle = make_engine(self.defects)
