@@ -5,7 +5,8 @@
  * over Vectorized<c10::complex<T>> in the body, over c10::complex<T> in the tail, where GCC fuses one product of each part.
  *
  * Before inclusion: DTYPE (c64, c128), PART (float, double) and FUSED(x, y, z) (x*y + z, rounded once).  NaN payloads are open in
- * complex operations, so plain C will do, which compilers vectorise.
+ * complex operations, so plain C will do, which compilers vectorise; a whole step, which has the memory to keep up with, is written for
+ * registers where there are any (COMPLEX_REGISTERS; STORED and WORKING: f32 and w32, f64 and w64).
  */
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -140,10 +141,99 @@ static void D(eager_block)(const step_scalars *s, const step_run *run, size_t at
         D(axpy_all)(run->axpy, (PART)s->minus_lr, p, g, p, n);
 }
 
+#ifdef COMPLEX_REGISTERS
+
+/* ---- the step in registers of interleaved parts: all but FMA_TAIL, whose parts are not alike -------------------------------- */
+
+#define W(name) JOIN(name, WORKING)
+#define M(name) JOIN(name, STORED)
+
+typedef struct D(registers) {
+    WORKING minus_lr, weight_decay, scale, momentum, one_minus_dampening, lr, one, minus_one, zeros;
+} D(registers);
+
+static ALWAYS_INLINE D(registers) D(broadcast_all)(const step_scalars *s)
+{
+    return (D(registers)){.minus_lr = W(broadcast)(s->minus_lr),
+                          .weight_decay = W(broadcast)(s->weight_decay),
+                          .scale = W(broadcast)(s->scale),
+                          .momentum = W(broadcast)(s->momentum),
+                          .one_minus_dampening = W(broadcast)(s->one_minus_dampening),
+                          .lr = W(broadcast)(s->lr),
+                          .one = W(broadcast)(1),
+                          .minus_one = W(broadcast)(-1),
+                          .zeros = W(zeros_of_swapped)()};
+}
+
+/* The numbers of D(times). */
+static ALWAYS_INLINE WORKING D(times_each)(const D(registers) *c, WORKING a, WORKING x)
+{
+    return W(add)(W(mul)(a, x), W(mul)(W(swap_parts)(x), c->zeros));
+}
+
+static ALWAYS_INLINE void D(eager_register)(rounding r, const step_scalars *s, const D(registers) *c, const step_run *run,
+                                            size_t at)
+{
+    WORKING p = M(load)(run->param, at, W(LANES)), g = M(load)(run->grad, at, W(LANES));
+    bool decay_addcmul = s->has_decay && s->weight_decay_addcmul;
+    if (s->maximize)
+        g = r == FMA_BODY ? W(add)(W(broadcast)(0), W(neg)(g)) : W(neg)(g); /* 0 - x: no zero comes out negative */
+    if (s->has_decay)
+        g = W(add)(D(times_each)(c, c->weight_decay, decay_addcmul ? D(times_each)(c, c->one, p) : p), g);
+    if (decay_addcmul && run->write_grad)
+        M(store)(run->grad, at, W(LANES), g);
+    if (s->has_momentum) {
+        WORKING b = g;
+        if (!run->first) {
+            b = D(times_each)(c, c->scale, M(load)(run->buffer, at, W(LANES)));
+            b = W(add)(D(times_each)(c, c->one_minus_dampening, g), b);
+        }
+        M(store)(run->buffer, at, W(LANES), b);
+        g = s->nesterov ? W(add)(D(times_each)(c, c->momentum, b), g) : b;
+        if (run->write_grad && !decay_addcmul)
+            M(store)(run->grad, at, W(LANES), g);
+    }
+    g = s->lr_addcmul ? D(times_each)(c, c->lr, D(times_each)(c, c->minus_one, g)) : D(times_each)(c, c->minus_lr, g);
+    M(store)(run->param, at, W(LANES), W(add)(g, p));
+}
+
+static ALWAYS_INLINE size_t D(eager_loop)(rounding r, const step_scalars *s, const D(registers) *c, const step_run *run)
+{
+    size_t at = 0;
+    for (; at + W(LANES) <= 2 * run->count; at += W(LANES))
+        D(eager_register)(r, s, c, run, at);
+    return at / 2;
+}
+
+/* How many numbers of a run were done so. */
+static size_t D(eager_registers)(const step_scalars *scalars, const step_run *original)
+{
+    step_scalars s = *scalars;
+    step_run run = *original;
+    if (run.axpy == FMA_TAIL || run.scale == FMA_TAIL || run.addcmul == FMA_TAIL)
+        return 0;
+    const D(registers) c = D(broadcast_all)(&s);
+    if (!s.has_momentum || s.nesterov || s.maximize || s.lr_addcmul || s.weight_decay_addcmul || run.first || run.write_grad)
+        return run.axpy == FMA_BODY ? D(eager_loop)(FMA_BODY, &s, &c, &run) : D(eager_loop)(BASE_BODY, &s, &c, &run);
+    s.has_momentum = true; /* nearly all steps, in constants: as in step_text.h */
+    s.nesterov = s.maximize = s.lr_addcmul = s.weight_decay_addcmul = false;
+    run.first = run.write_grad = false;
+    return D(eager_loop)(BASE_BODY, &s, &c, &run);
+}
+
+#undef W
+#undef M
+
+#else
+
+static size_t D(eager_registers)(const step_scalars *scalars, const step_run *run) { return (void)scalars, (void)run, 0; }
+
+#endif
+
 static void D(eager)(const step_scalars *scalars, size_t count, const step_run *runs)
 {
     for (const step_run *run = runs; run < runs + count; run++)
-        for (size_t at = 0; at < run->count; at += BLOCK)
+        for (size_t at = D(eager_registers)(scalars, run); at < run->count; at += BLOCK)
             D(eager_block)(scalars, run, at, run->count - at < BLOCK ? run->count - at : BLOCK);
 }
 
@@ -182,3 +272,5 @@ static void D(addcmul)(const operand_scalars *scalars, size_t count, const opera
 #undef DTYPE
 #undef PART
 #undef FUSED
+#undef STORED
+#undef WORKING

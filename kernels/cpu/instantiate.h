@@ -45,11 +45,15 @@
 #define DTYPE c64
 #define PART float
 #define FUSED FMA_FLOAT
+#define STORED f32
+#define WORKING w32
 #include "complex_text.h"
 
 #define DTYPE c128
 #define PART double
 #define FUSED FMA_DOUBLE
+#define STORED f64
+#define WORKING w64
 #include "complex_text.h"
 
 #define REAL(kernel) \

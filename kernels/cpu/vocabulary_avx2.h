@@ -127,6 +127,22 @@ static ALWAYS_INLINE void store_bf16(void *memory, size_t at, size_t n, stored_b
 static ALWAYS_INLINE stored_f16 flip_f16(stored_f16 x) { return _mm_xor_si128(x, _mm_set1_epi16(INT16_MIN)); }
 static ALWAYS_INLINE stored_bf16 flip_bf16(stored_bf16 x) { return flip_f16(x); }
 
+/* ---- complex: pairs of lanes -------------------------------------------------------------------------------------------- */
+
+static ALWAYS_INLINE w32 swap_parts_w32(w32 x) { return _mm256_permute_ps(x, 0xB1); }
+static ALWAYS_INLINE w32 zeros_of_swapped_w32(void)
+{
+    return _mm256_unpacklo_ps(_mm256_set1_ps(-0.0f), _mm256_set1_ps(0.0f));
+}
+
+static ALWAYS_INLINE w64 swap_parts_w64(w64 x) { return _mm256_permute_pd(x, 0x5); }
+static ALWAYS_INLINE w64 zeros_of_swapped_w64(void)
+{
+    return _mm256_unpacklo_pd(_mm256_set1_pd(-0.0), _mm256_set1_pd(0.0));
+}
+
+#define COMPLEX_REGISTERS
+
 /* ---- f16 and bf16 ------------------------------------------------------------------------------------------------------ */
 
 static ALWAYS_INLINE w32 nan_lanes(w32 x) { return _mm256_cmp_ps(x, x, _CMP_UNORD_Q); }

@@ -80,6 +80,22 @@ AVX512_MEMORY(bf16, uint16_t, 16, _mm256_loadu_epi16, _mm256_maskz_loadu_epi16, 
 static ALWAYS_INLINE stored_f16 flip_f16(stored_f16 x) { return _mm256_xor_si256(x, _mm256_set1_epi16(INT16_MIN)); }
 static ALWAYS_INLINE stored_bf16 flip_bf16(stored_bf16 x) { return flip_f16(x); }
 
+/* ---- complex: pairs of lanes -------------------------------------------------------------------------------------------- */
+
+static ALWAYS_INLINE w32 swap_parts_w32(w32 x) { return _mm512_permute_ps(x, 0xB1); }
+static ALWAYS_INLINE w32 zeros_of_swapped_w32(void)
+{
+    return _mm512_unpacklo_ps(_mm512_set1_ps(-0.0f), _mm512_set1_ps(0.0f));
+}
+
+static ALWAYS_INLINE w64 swap_parts_w64(w64 x) { return _mm512_permute_pd(x, 0x55); }
+static ALWAYS_INLINE w64 zeros_of_swapped_w64(void)
+{
+    return _mm512_unpacklo_pd(_mm512_set1_pd(-0.0), _mm512_set1_pd(0.0));
+}
+
+#define COMPLEX_REGISTERS
+
 /* ---- f16 and bf16 ------------------------------------------------------------------------------------------------------ */
 
 static ALWAYS_INLINE __mmask16 nan_lanes(w32 x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
