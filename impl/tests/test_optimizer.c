@@ -222,7 +222,7 @@ static void a_backend_that_fails_in_the_middle_is_told_from_an_error_that_change
     (void)state;
     sgd_backend failing = *sgd_backend_cpu(SGD_ISA_SCALAR);
     failing.axpy = failing_axpy;
-    axpys_left = 1;
+    axpys_left = 0;
     fixture f = fixture_new();
     f.config.backend = &failing;
     f.config.schedule = SGD_SCHEDULE_BY_OP;

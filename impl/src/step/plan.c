@@ -16,6 +16,25 @@ sgd_step_tensor step_tensor_of(const step_item *item)
                              .buffer = item->buffer.data};
 }
 
+/* One list per dtype.  Where one of its buffers is missing, _multi_tensor_sgd loops in Python with the for-loop's mul_; a
+ * momentum that is a tensor keeps its float value in torch._foreach_mul_, too. */
+sgd_path step_list_path(const step_group *group, sgd_dtype dtype)
+{
+    bool as_forloop = group->path == SGD_FOREACH && (group->momentum_is_tensor || step_buffers_mixed(group, dtype));
+    return as_forloop ? SGD_FORLOOP : group->path;
+}
+
+sgd_arithmetic step_arithmetic(const step_group *group)
+{
+    const sgd_config *config = group->config;
+    return (sgd_arithmetic){.struct_size = sizeof(sgd_arithmetic),
+                            .contract = config->contract,
+                            .path = group->path,
+                            .defects = config->defects,
+                            .torch_threads = config->torch_threads,
+                            .threads = config->threads};
+}
+
 /* ---- lists --------------------------------------------------------------------------------------------------------------- */
 
 static sgd_status reserve_lists(const step_group *groups, size_t count, sgd_workspace *workspace, sgd_error *error)

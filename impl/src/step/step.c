@@ -71,16 +71,28 @@ static size_t scratch_of(const step_group *group, const step_item *item)
     }
 }
 
-/* Foreach takes an operation through the whole list before the next one; all else goes item by item. */
+/* Foreach takes an operation through the whole list before the next one.  The for-loop takes one item after the other: as many
+ * as the cache of a core holds go together, which spares small ones a parallel region for each operation. */
+#define BATCH_BYTES (256 * 1024)
+
+static bool batch_is_full(const step_group *group, size_t bytes) { return group->path != SGD_FOREACH && bytes >= BATCH_BYTES; }
+
 static size_t scratch_size(const step_group *group)
 {
-    size_t largest = 0, sum = 0;
+    size_t largest = 0, batch = 0, bytes = 0;
     for (size_t i = 0; i < group->count && group->others > 0; i++) {
-        size_t size = scratch_of(group, &group->items[i]);
+        const step_item *item = &group->items[i];
+        size_t size = scratch_of(group, item);
         largest = size > largest ? size : largest;
-        sum += size;
+        if (item->way != WAY_BY_OP)
+            continue;
+        batch += size;
+        bytes += step_item_bytes(item);
+        largest = batch > largest ? batch : largest;
+        if (batch_is_full(group, bytes))
+            batch = bytes = 0;
     }
-    return group->path == SGD_FOREACH ? sum : largest;
+    return largest;
 }
 
 static size_t strided_size(const step_group *group)
@@ -270,11 +282,11 @@ static sgd_status step_by_op(const list *list, size_t count)
                  : SGD_OK;
 }
 
-/* Items of one dtype (SGD_DTYPE_COUNT: of any), each on its way: `whole` lists where PyTorch takes lists. */
-static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
+/* Items of one dtype (SGD_DTYPE_COUNT: of any), each on its way. */
+static sgd_status run_list(const list *list, sgd_dtype dtype)
 {
     const step_group *group = list->group;
-    size_t by_op = 0;
+    size_t by_op = 0, bytes = 0;
     sgd_status status = SGD_OK;
     for (size_t i = 0; i < group->count && !status; i++) {
         const step_item *item = &group->items[i];
@@ -285,9 +297,10 @@ static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
         case WAY_GATHERED: status = step_gathered(list, item); break;
         case WAY_BY_OP:
             list->workspace->walks[by_op++].item = item;
-            if (!whole) {
+            bytes += step_item_bytes(item);
+            if (batch_is_full(group, bytes)) {
                 status = step_by_op(list, by_op);
-                by_op = 0;
+                by_op = bytes = 0;
             }
             break;
         default: break;
@@ -296,36 +309,17 @@ static sgd_status run_list(const list *list, sgd_dtype dtype, bool whole)
     return status ? status : step_by_op(list, by_op);
 }
 
-/* One list per dtype.  Where one of its buffers is missing, _multi_tensor_sgd loops in Python with the for-loop's mul_; a
- * momentum that is a tensor keeps its float value in torch._foreach_mul_, too. */
-sgd_path step_list_path(const step_group *group, sgd_dtype dtype)
-{
-    bool as_forloop = group->path == SGD_FOREACH && (group->momentum_is_tensor || step_buffers_mixed(group, dtype));
-    return as_forloop ? SGD_FORLOOP : group->path;
-}
-
-sgd_arithmetic step_arithmetic(const step_group *group)
-{
-    const sgd_config *config = group->config;
-    return (sgd_arithmetic){.struct_size = sizeof(sgd_arithmetic),
-                            .contract = config->contract,
-                            .path = group->path,
-                            .defects = config->defects,
-                            .torch_threads = config->torch_threads,
-                            .threads = config->threads};
-}
-
 sgd_status step_run_others(const step_group *group, sgd_workspace *workspace)
 {
     list list = {.group = group, .workspace = workspace, .arithmetic = step_arithmetic(group)};
     if (group->path != SGD_FOREACH)
-        return run_list(&list, SGD_DTYPE_COUNT, false);
+        return run_list(&list, SGD_DTYPE_COUNT);
     sgd_status status = SGD_OK;
     for (int dtype = 0; dtype < SGD_DTYPE_COUNT && !status; dtype++) {
         if (!(group->dtypes >> dtype & 1))
             continue;
         list.arithmetic.path = step_list_path(group, (sgd_dtype)dtype);
-        status = run_list(&list, (sgd_dtype)dtype, true);
+        status = run_list(&list, (sgd_dtype)dtype);
     }
     return status;
 }
