@@ -239,21 +239,27 @@ def test_run_without_pytorch_and_slopes(opened, tmp_path):
 
 
 @pytest.mark.skipif(not BENCH.exists(), reason=f"no {BENCH}")
-def test_what_sgd_bench_itself_wrote(opened, tmp_path):
+@pytest.mark.parametrize("how, implementations, ratios", [("run", "single_pass,by_op", 0),
+                                                          ("vs-torch", "single_pass,by_op,torch", 9)])
+def test_what_sgd_bench_itself_wrote(opened, tmp_path, how, implementations, ratios):
+    if how == "vs-torch":
+        pytest.importorskip("torch")
     environment = {**os.environ, "EXACTSGD_PYTHON": sys.executable}
 
     def bench(*arguments):
         subprocess.run([BENCH, *arguments], check=True, env=environment, stdout=subprocess.DEVNULL, timeout=300)
 
-    bench("run", "--shapes=many-small,ladder:1k", "--dtype=f32,c64", "--threads=1", "--min-time=0.0001", "--repetitions=2",
-          f"--json={tmp_path / 'result.json'}")
+    bench(how, "--shapes=many-small,ladder:1k", "--dtype=f32,c64", "--threads=1", f"--implementation={implementations}",
+          "--min-time=0.0001", "--repetitions=2", f"--json={tmp_path / 'result.json'}")
     bench("report", tmp_path / "result.json", "--out", tmp_path / "report.html")
     page = opened(tmp_path / "report.html", 390)
     assert "all 18 cases right" in page.text_content(".verdicts")
-    assert len(shown(page)) == 18
-    assert dots(page, "limit", "many-small") == 9
-    assert dots(page, "ladder", "c64") == 4
-    assert dots(page, "slope", "ns_per_tensor") == 9
+    pytorch = 2 * 5 if ratios else 0  # fused has no complex dtypes
+    assert len(shown(page)) == 18 + pytorch
+    assert dots(page, "ratio", "many-small") == ratios
+    assert dots(page, "limit", "many-small") == 9 + pytorch / 2
+    assert dots(page, "ladder", "c64") == 4 + (2 if pytorch else 0)
+    assert dots(page, "slope", "ns_per_tensor") == 9 + pytorch / 2
 
 
 # What the page says.
