@@ -32,7 +32,7 @@ typedef struct sgd_item {
 /* What a step leaves to the next one.  Passing the same workspace again gives
  *   no allocation, once a step like this one has been taken;
  *   no checks of what has been checked: where config, options and items lead to the step that was taken last, comparing them takes
- *   the place of looking at them (about 10 ns an item), and the backend runs what it has prepared.
+ *   the place of looking at them (about 25 ns an item), and the backend runs what it has prepared.
  * Descriptors are compared by what they say, shapes and strides too, never by where they lie; tensors may have moved, and the
  * numbers in options changed.  Anything else is looked at again, with the errors of a first step.  So keep one workspace for
  * each list of items that is stepped again and again: one for two lists in turn spares the allocations only.  A workspace is
