@@ -124,24 +124,43 @@ TRANSPOSE(transpose_8, uint64_t, 2, LIST(0, 2), LIST(1, 3))
 
 static int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
 
-#define TRANSPOSE_TILE(bytes, lanes, transpose)                                                                      \
-    for (int64_t j = 0; j < TILE_BYTES / (bytes); j += (lanes))                                                      \
-        for (int64_t i = 0; i < TILE_BYTES / (bytes); i += (lanes))                                                  \
-    transpose(out + i * out_pitch + j * (bytes), out_pitch, in + j * in_pitch + i * (bytes), in_pitch)
+#define TRANSPOSE_SQUARES(bytes, lanes, transpose)                                                                   \
+    do {                                                                                                             \
+        for (int64_t j = 0; j + (lanes) <= columns; j += (lanes))                                                    \
+            for (int64_t i = 0; i + (lanes) <= rows; i += (lanes))                                                   \
+                transpose(out + i * out_pitch + j * (bytes), out_pitch, in + j * in_pitch + i * (bytes), in_pitch);  \
+        return lanes;                                                                                                \
+    } while (0)
 
-/* Elements [0, rows) x [0, columns) of out, whose rows are columns of `in`. */
+/* As many squares as there are in `rows` x `columns` elements of out; returns how many elements one has a side. */
+static inline int64_t transpose_squares(size_t size, int64_t rows, int64_t columns, char *out, int64_t out_pitch, const char *in,
+                                        int64_t in_pitch)
+{
+    switch (size) {
+    case 2: TRANSPOSE_SQUARES(2, 8, transpose_2);
+    case 4: TRANSPOSE_SQUARES(4, 4, transpose_4);
+    case 8: TRANSPOSE_SQUARES(8, 2, transpose_8);
+    default: return INT64_MAX;
+    }
+}
+
+#define WHOLE_TILE(bytes)                                                                                            \
+    transpose_squares((bytes), TILE_BYTES / (bytes), TILE_BYTES / (bytes), out, out_pitch, in, in_pitch)
+
+/* A tile; or less than one, at the edges of a plane: squares, then what is left on two sides of them. */
 static void copy_tile(size_t size, int64_t rows, int64_t columns, char *out, int64_t out_pitch, const char *in, int64_t in_pitch)
 {
-    int64_t whole = TILE_BYTES / (int64_t)size;
-    if (rows < whole || columns < whole || size == 16) {
-        for (int64_t i = 0; i < rows; i++)
-            copy_row(size, (dim){columns, 1, in_pitch / (int64_t)size}, out + i * out_pitch, in + i * (int64_t)size);
+    int64_t bytes = (int64_t)size;
+    if (rows * bytes == TILE_BYTES && columns * bytes == TILE_BYTES && size < 16) {
+        size == 2 ? WHOLE_TILE(2) : size == 4 ? WHOLE_TILE(4) : WHOLE_TILE(8);
         return;
     }
-    switch (size) {
-    case 2: TRANSPOSE_TILE(2, 8, transpose_2); break;
-    case 4: TRANSPOSE_TILE(4, 4, transpose_4); break;
-    default: TRANSPOSE_TILE(8, 2, transpose_8); break;
+    int64_t side = transpose_squares(size, rows, columns, out, out_pitch, in, in_pitch);
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t from = i < rows - rows % side ? columns - columns % side : 0;
+        if (from < columns)
+            copy_row(size, (dim){columns - from, 1, in_pitch / bytes}, out + i * out_pitch + from * bytes,
+                     in + i * bytes + from * in_pitch);
     }
 }
 

@@ -121,12 +121,11 @@ static void repeat_value(frame *frame, int role)
 static void run_row(frame *frame, size_t count)
 {
     const strided_plan *plan = frame->plan;
-    size_t most = STRIDED_RUN_BYTES / (size_t)plan->size;
     for (int role = 0; role < SGD_ROLE_COUNT; role++)
         if (plan->operands[role].way == REPEATED)
             repeat_value(frame, role);
-    for (size_t from = 0; from < count; from += most) {
-        size_t part = count - from < most ? count - from : most;
+    for (size_t from = 0, part; from < count; from += part) {
+        part = count - from < plan->run ? count - from : plan->run;
         if (plan->step) {
             run_step(frame, from, part);
             continue;

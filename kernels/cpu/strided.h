@@ -44,6 +44,7 @@ typedef struct strided_plan {
     step_scalars step_scalars;
     int64_t box[STRIDED_DIMS], pitch[STRIDED_DIMS]; /* a box's extents and its strides in scratch */
     int64_t boxes;
+    size_t run; /* the most elements that go through all operations at once */
 } strided_plan;
 
 void strided_plan_make(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper,

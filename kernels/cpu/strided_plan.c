@@ -4,6 +4,7 @@
 #include "strided.h"
 
 #define ROW_BYTES 256 /* shorter rows are gathered, to go in one run with their neighbours */
+#define GAPS_BYTES 16384 /* of a box that is only gathered to be contiguous: the first-level cache holds it */
 #define SIDE_BYTES 1024 /* of a box that one tensor walks along another dimension than the others */
 
 static operand_kernel *const *kernels_of(const cpu_kernels *kernels, sgd_operation operation)
@@ -98,11 +99,20 @@ static int32_t crossing_dim(const strided_plan *plan)
 
 static int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
 
+/* Whether a tensor is neither contiguous along the innermost dimension nor the same. */
+static bool has_gaps(const sgd_strided *strided)
+{
+    for (int role = 0; role < SGD_ROLE_COUNT; role++)
+        if (strided->data[role] && strided->strides[role][0] != 0 && strided->strides[role][0] != 1)
+            return true;
+    return false;
+}
+
 static void choose_boxes(strided_plan *plan)
 {
     const sgd_strided *strided = plan->strided;
-    int64_t room = STRIDED_BOX_BYTES / plan->size, pitch = 1;
     int32_t crossing = crossing_dim(plan);
+    int64_t room = (!crossing && has_gaps(strided) ? GAPS_BYTES : STRIDED_BOX_BYTES) / plan->size, pitch = 1;
     for (int32_t d = 0; d < strided->ndim; d++)
         plan->box[d] = 1;
     if (crossing) {
@@ -126,6 +136,7 @@ static void choose_boxes(strided_plan *plan)
 static void choose_ways(strided_plan *plan)
 {
     size_t area = 0;
+    bool by_runs = false;
     for (int role = 0; role < SGD_ROLE_COUNT; role++) {
         strided_operand *operand = &plan->operands[role];
         operand->way = way_of(plan, role);
@@ -134,7 +145,9 @@ static void choose_ways(strided_plan *plan)
             area += (size_t)STRIDED_BOX_BYTES;
         else if (operand->way == REPEATED || operand->way == LOCAL)
             area += STRIDED_RUN_BYTES;
+        by_runs |= operand->way == REPEATED || operand->way == LOCAL;
     }
+    plan->run = by_runs || plan->strided->op_count > 1 ? STRIDED_RUN_BYTES / (size_t)plan->size : SIZE_MAX;
 }
 
 void strided_plan_make(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper,
