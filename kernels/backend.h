@@ -180,8 +180,8 @@ typedef struct sgd_backend {
     sgd_status (*run)(void *context, void *plan, const sgd_hyper *const *hypers);
     void (*discard)(void *context, void *plan);
 
-    /* Optional: NULL, both, or beyond struct_size, and the library brings strided tensors into order, whole, by copy_strided.
-     * A backend that gathers them piece by piece spares the memory and half of the way.  */
+    /* Operations on one item's strided tensors.  Both NULL: the library brings them into order, whole, by copy_strided; piece
+     * by piece takes a backend less memory and half of the way. */
     sgd_status (*run_strided)(void *context, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper,
                               const sgd_strided *strided);
     size_t (*strided_scratch)(void *context, const sgd_arithmetic *arithmetic); /* bytes on the device, for any tensor */

@@ -97,6 +97,15 @@ lib.sgd_isa_name.restype = ctypes.c_char_p
 ISAS = tuple(isa for isa in range(3) if lib.sgd_isa_available(isa))
 
 
+def plain_backend(isa: int) -> ctypes.Array:
+    """The CPU backend without run_strided and strided_scratch, its last members: strided tensors are then copied as wholes."""
+    backend = lib.sgd_backend_cpu(isa)
+    size = ctypes.c_size_t.from_address(backend).value
+    copy = (ctypes.c_char * size).from_buffer_copy(ctypes.string_at(backend, size))
+    ctypes.memset(ctypes.addressof(copy) + size - 2 * ctypes.sizeof(ctypes.c_void_p), 0, 2 * ctypes.sizeof(ctypes.c_void_p))
+    return copy
+
+
 @dataclass(frozen=True)
 class Hyper:
     """The options of torch.optim.SGD."""

@@ -9,13 +9,14 @@ import subprocess
 import sys
 
 import pytest
-from libsgd import (CONTRACTS, ISAS, PATHS, Config, Error, Item, Options, Scaling, SgdError, Tensor, TensorOption, lib)
+from libsgd import (CONTRACTS, ISAS, PATHS, Config, Error, Item, Options, Scaling, SgdError, Tensor, TensorOption, lib,
+                    plain_backend)
 
 torch = pytest.importorskip("torch")
 if not torch.__version__.startswith("2.13.0"):
     pytest.skip("the contracts are torch 2.13.0's", allow_module_level=True)
 
-CASES_PER_TEST = 150
+CASES_PER_TEST, LARGE_CASES = 150, 50
 DTYPES = {torch.float64: (2, 64), torch.float32: (2, 32), torch.float16: (2, 16), torch.bfloat16: (4, 16),
           torch.complex64: (5, 64), torch.complex128: (5, 128)}
 NUMBERS = {torch.float64: (2, 64), torch.float32: (2, 32), torch.float16: (2, 16), torch.bfloat16: (4, 16),
@@ -62,8 +63,10 @@ class Ours:
 
     def __init__(self, setting: dict):
         self.setting = setting
-        self.config = Config(ctypes.sizeof(Config), CONTRACT, 1, setting["schedule"], setting["torch_threads"],
-                             setting["threads"], lib.sgd_backend_cpu(setting["isa"]))
+        self.plain = plain_backend(setting["isa"])
+        backend = ctypes.addressof(self.plain) if setting.get("plain") else lib.sgd_backend_cpu(setting["isa"])
+        self.config = Config(ctypes.sizeof(Config), CONTRACT, setting.get("defects", 1), setting["schedule"],
+                             setting["torch_threads"], setting["threads"], backend)
         self.buffers: dict[int, torch.Tensor] = {}
 
     def step(self, params: list[torch.Tensor], grads: list[torch.Tensor | None], group: dict, scaling: dict) -> None:
@@ -144,19 +147,23 @@ def laid_out(rng: random.Random, plain: torch.Tensor, kinds: list[str]) -> torch
 SHAPES = [(), (1,), (7,), (33,), (70,), (0,), (3, 0), (7, 10), (5, 70), (70, 5), (33, 33), (1, 40), (40, 1), (2, 3, 37), (3, 4, 5, 6),
           (2, 1, 8, 9), (2, 35, 1, 2), (130,), (1, 1, 1), (4, 2, 33), (200, 170), (32800,)]
 WEIGHTS = [3] * (len(SHAPES) - 2) + [1, 1]
+LARGE = [(300, 270), (140, 1030), (9, 700, 19), (130, 70, 3, 3), (66000,), (2, 150, 260), (33, 8, 17, 21)]
+"""More than a box in which strided tensors are stepped (kernels/cpu/strided.h), and not whole ones."""
 
 
 class Case:
     """One random optimizer: params, gradients of every step, options."""
 
-    def __init__(self, seed: int, path: str, threads: int):
+    def __init__(self, seed: int, path: str, threads: int, large: bool):
         self.rng = rng = random.Random(f"{seed} {path}")
         self.path = path
-        self.setting = {"schedule": rng.randint(0, 1), "isa": rng.choice(ISAS), "threads": rng.randint(1, 2), "torch_threads": threads}
+        self.large = large
+        self.setting = {"schedule": rng.randint(0, 1), "isa": rng.choice(ISAS), "threads": rng.randint(1, 3),
+                        "torch_threads": threads, "plain": rng.random() < 0.25}
         self.special = rng.random() < 0.3
-        self.steps = rng.randint(1, 4)
+        self.steps = rng.randint(1, 2 if large else 4)
         dtypes = list(DTYPES)[: 4 if path == "fused" else 6]
-        self.params = [self.param(rng.choice(dtypes)) for _ in range(rng.randint(1, 4))]
+        self.params = [self.param(rng.choice(dtypes)) for _ in range(rng.randint(1, 2 if large else 4))]
         self.group = self.options()
 
     def param(self, dtype: torch.dtype) -> torch.Tensor:
@@ -166,7 +173,7 @@ class Case:
             # In blocks of 16, pytorch#191763 leaves nothing to chance for these, with one thread.
             shape = rng.choice([(9,), (15,), (3, 8), (8, 5, 1), (4, 14), (2, 3, 2, 2), ()] if half else SHAPES)
             return laid_out(rng, values(rng, shape, dtype, self.special), ["plain", "plain", "permuted", "channels_last"])
-        shape = rng.choices(SHAPES, WEIGHTS)[0]
+        shape = rng.choice(LARGE) if self.large else rng.choices(SHAPES, WEIGHTS)[0]
         return laid_out(rng, values(rng, shape, dtype, self.special), ["plain", "plain", "permuted", "channels_last", "strided", "padded"])
 
     def grad(self, param: torch.Tensor, written: bool) -> torch.Tensor:
@@ -243,8 +250,8 @@ def same_layout(tensor: torch.Tensor) -> torch.Tensor:
     return torch.as_strided(base, tensor.shape, tensor.stride())
 
 
-def compare(seed: int, path: str, threads: int = 1) -> None:
-    case = Case(seed, path, threads)
+def compare(seed: int, path: str, threads: int = 1, large: bool = False) -> None:
+    case = Case(seed, path, threads, large)
     theirs = [torch.nn.Parameter(same_layout(param)) for param in case.params]
     params = [same_layout(param) for param in case.params]
     optimizer = torch.optim.SGD([{"params": theirs, **case.group}])
@@ -271,13 +278,13 @@ def compare(seed: int, path: str, threads: int = 1) -> None:
                 check_equal(grads[i], param.grad, f"step {step}, grad {i}", any_nan)
 
 
-def compare_block(block: int, path: str, threads: int) -> None:
+def compare_block(block: int, path: str, threads: int, large: bool = False) -> None:
     torch.set_num_threads(threads)
-    for seed in range(block * CASES_PER_TEST, (block + 1) * CASES_PER_TEST):
+    for seed in range(block * CASES_PER_TEST, (block + 1) * CASES_PER_TEST)[: LARGE_CASES if large else CASES_PER_TEST]:
         try:
-            compare(seed, path, threads)
+            compare(seed, path, threads, large)
         except (AssertionError, SgdError) as error:
-            raise AssertionError(f"compare({seed}, {path!r}, {threads}) in {CONTRACTS[CONTRACT]}: {error}") from None
+            raise AssertionError(f"compare({seed}, {path!r}, {threads}, {large}) in {CONTRACTS[CONTRACT]}: {error}") from None
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -286,6 +293,33 @@ def test_bits_differ_from_torch(path: str, threads: int) -> None:
     if path == "fused" and threads > 1:
         pytest.skip("pytorch#191763 races between threads")
     compare_block(0, path, threads)
+
+
+@pytest.mark.parametrize("path", ("forloop", "foreach"))
+@pytest.mark.parametrize("threads", (1, 2, 3))
+def test_bits_of_large_tensors_differ_from_torch(path: str, threads: int) -> None:
+    compare_block(0, path, threads, large=True)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES)[:4])
+def test_fused_rounds_strided_tensors_in_another_order_than_contiguous_ones(dtype: torch.dtype) -> None:
+    """PyTorch's own walks their storage: what it should give are the bits of contiguous copies."""
+    rng = random.Random(str(dtype))
+    kinds = ["plain", "permuted", "channels_last", "strided", "padded"]
+    for shape in [shape for shape in SHAPES if len(shape) > 0] + LARGE:
+        setting = {"schedule": 0, "isa": rng.choice(ISAS), "threads": rng.randint(1, 3), "torch_threads": 1, "defects": 0,
+                   "plain": rng.random() < 0.25}
+        group = {"lr": 0.1, "momentum": rng.choice([0, 0.9]), "dampening": 0.5, "weight_decay": rng.choice([0, 0.1]),
+                 "nesterov": False, "maximize": rng.random() < 0.5, "differentiable": False, "foreach": False, "fused": True}
+        param = values(rng, shape, dtype, True)
+        strided, contiguous = Ours(setting), Ours(setting)
+        params = [laid_out(rng, param, kinds)], [param.clone()]
+        for _ in range(2):
+            grad = laid_out(rng, values(rng, shape, dtype, True), [*kinds, "expanded"])
+            strided.step(params[0], [grad], group, {})
+            contiguous.step(params[1], [grad.contiguous()], group, {})
+            different = bits(params[0][0]) != bits(params[1][0])
+            assert not different.any(), f"{shape} of {dtype}, {setting}, {group}: {int(different.sum())} differ"
 
 
 def test_bits_differ_from_torch_without_fma() -> None:

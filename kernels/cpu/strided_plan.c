@@ -17,7 +17,8 @@ static operand_kernel *const *kernels_of(const cpu_kernels *kernels, sgd_operati
     }
 }
 
-static strided_op op_of(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, const sgd_strided *strided, const sgd_strided_op *of)
+static strided_op op_of(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, const sgd_strided *strided,
+                        const sgd_strided_op *of)
 {
     static const operation kinds[] = {[SGD_OP_STEP] = OP_STEP, [SGD_OP_NEGATE] = OP_NEGATE, [SGD_OP_COPY] = OP_COPY,
                                       [SGD_OP_AXPY] = OP_AXPY, [SGD_OP_SCALE] = OP_SCALE,   [SGD_OP_ADDCMUL] = OP_ADDCMUL};

@@ -43,7 +43,7 @@ SGD_API sgd_options sgd_options_default(void);
 SGD_API sgd_status sgd_options_check(const sgd_options *options, sgd_error *error);
 
 /* by_op walks memory once per operation, as PyTorch does; single_pass keeps each value in registers and rounds at the same
- * places.  Same bits. */
+ * places.  Same bits.  Tensors that are not contiguous go through all operations piece by piece, in either. */
 typedef enum sgd_schedule { SGD_SCHEDULE_SINGLE_PASS, SGD_SCHEDULE_BY_OP } sgd_schedule;
 
 SGD_API const char *sgd_schedule_name(sgd_schedule schedule);

@@ -30,8 +30,9 @@ static by_op_place clone_of(const by_op_walk *walk, const by_op_tensor *tensor, 
         return (by_op_place){SGD_ROLE_PARAM, item->param.data, NULL};
     int64_t own[LAYOUT_DIMS];
     layout_like(item->param.ndim, item->param.shape, tensor_view_strides(&item->param, own), room);
-    return (by_op_place){SGD_ROLE_PARAM, walk->strided ? item->param.data : tensor->scratch + (BY_OP_AREAS - 1) * step_item_bytes(item),
-                         room};
+    if (walk->strided)
+        return (by_op_place){SGD_ROLE_PARAM, item->param.data, room};
+    return (by_op_place){SGD_ROLE_PARAM, tensor->scratch + (BY_OP_AREAS - 1) * step_item_bytes(item), room};
 }
 
 static by_op_place buffer_of(const by_op_tensor *tensor, int64_t room[LAYOUT_DIMS])

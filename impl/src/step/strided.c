@@ -1,19 +1,15 @@
 /* strided.c - items whose tensors do not lie in one common order, for backends that take them as they lie.
  *
- * A step is written down as operations on the item's tensors (for 16-bit and complex ones: PyTorch's, each with the number that
- * an element has in its walk), the dimensions are put into an order that suits the tensors and leaves these numbers in rows, and
- * the backend goes through all of it at once (sgd_backend.run_strided).
+ * A step is written down as operations on the item's tensors: one for all, or PyTorch's, each with the number that an element
+ * has in its walk, where that decides bits.  The dimensions are put into an order that suits the tensors and leaves these numbers
+ * in rows, and the backend goes through all of it at once (sgd_backend.run_strided).
  */
 #include "strided.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-bool strided_offered(const sgd_backend *backend)
-{
-    return backend->struct_size >= offsetof(sgd_backend, strided_scratch) + sizeof backend->strided_scratch &&
-           backend->run_strided && backend->strided_scratch;
-}
+bool strided_offered(const sgd_backend *backend) { return backend->run_strided && backend->strided_scratch; }
 
 /* ---- operations ---------------------------------------------------------------------------------------------------------- */
 
@@ -47,7 +43,8 @@ static void find_places(const step_item *item, const int64_t *result_strides, pl
 {
     out->strides[SGD_ROLE_PARAM] = tensor_view_strides(&item->param, out->room[SGD_ROLE_PARAM]);
     out->strides[SGD_ROLE_GRAD] = tensor_view_strides(&item->grad, out->room[SGD_ROLE_GRAD]);
-    out->strides[SGD_ROLE_BUFFER] = item->buffer.data ? tensor_view_strides(&item->buffer, out->room[SGD_ROLE_BUFFER]) : NULL;
+    out->strides[SGD_ROLE_BUFFER] =
+        item->buffer.data ? tensor_view_strides(&item->buffer, out->room[SGD_ROLE_BUFFER]) : NULL;
     out->strides[SGD_ROLE_RESULT] = result_strides;
 }
 
@@ -141,7 +138,8 @@ static bool mergeable(const walk *walk, const int64_t *const lines[LINES], int32
     return true;
 }
 
-static void make_walk(const step_item *item, const int64_t *const lines[LINES], int32_t count, const int32_t *order, walk *out)
+static void make_walk(const step_item *item, const int64_t *const lines[LINES], int32_t count, const int32_t *order,
+                      walk *out)
 {
     out->ndim = 0;
     for (int32_t i = 0; i < count; i++) {
@@ -194,7 +192,7 @@ sgd_status strided_operate(const strided_call *call, const step_item *item, cons
     return call->backend->run_strided(call->backend->context, call->arithmetic, call->hyper, &strided);
 }
 
-/* Fused, the tail at the end of the tensor in its own order rounds otherwise than the rest; in 16 bits that is PyTorch's defect. */
+/* Fused, the tail of f64 and f32, at the tensor's end in its own order, rounds otherwise than the rest. */
 sgd_status strided_step(const strided_call *call, const step_item *item)
 {
     strided_program program = {.count = 1};

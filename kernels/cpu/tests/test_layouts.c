@@ -181,6 +181,28 @@ static void copies_go_to_other_elements_or_beyond(void **state)
             check_copy(size, trial);
 }
 
+/* Planes that the tensors walk the other way round, from less than a square of the vectors' to several tiles. */
+static void an_edge_of_a_plane_is_left_out(void **state)
+{
+    (void)state;
+    enum { SIDE = 70 };
+    static char in[SIDE * SIDE * 16], expected[sizeof in], actual[sizeof in];
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (char)random_below(256);
+    for (unsigned trial = 0; trial < 400; trial++) {
+        const int64_t shape[] = {1 + random_below(SIDE), 1 + random_below(SIDE)};
+        const int64_t rows[] = {SIDE, 1}, columns[] = {1, trial % 2 ? SIDE : shape[0]};
+        const int64_t *out = trial % 4 < 2 ? rows : columns, *from = trial % 4 < 2 ? columns : rows;
+        size_t size = (size_t)2 << trial / 4 % 4;
+        memset(expected, 0x5A, sizeof expected);
+        memset(actual, 0x5A, sizeof actual);
+        copy_one_by_one(size, 2, shape, expected, out, in, from);
+        assert_int_equal(copy_strided(size, 2, shape, actual, out, in, from), SGD_OK);
+        if (memcmp(expected, actual, sizeof expected) != 0)
+            fail_msg("%zu bytes an element, %d x %d, trial %u", size, (int)shape[0], (int)shape[1], trial);
+    }
+}
+
 static void an_element_of_another_size_is_refused(void **state)
 {
     (void)state;
@@ -198,6 +220,7 @@ int main(void)
         cmocka_unit_test(c64_tails_have_groups),
         cmocka_unit_test(an_expanded_gradient_is_not_fused_in_blocks_of_its_tail),
         cmocka_unit_test(copies_go_to_other_elements_or_beyond),
+        cmocka_unit_test(an_edge_of_a_plane_is_left_out),
         cmocka_unit_test(an_element_of_another_size_is_refused),
     };
     return cmocka_run_group_tests_name("layouts", tests, NULL, NULL);
