@@ -91,15 +91,19 @@ class Compiled(Contestant):
     def __init__(self, case, params, grads):
         if len(params) > self.most:
             raise Missing(f"torch.compile takes minutes for more than {self.most} tensors")
+        if Compiled.open:
+            raise Missing("one compiled step at a time, since PyTorch would compile again in a timed step; --path chooses it")
         super().__init__(case, params, grads)
         logging.getLogger("torch").setLevel(logging.ERROR)  # it warns that it leaves out the profiler's marks
         # All steps share one code object: at its limit of versions, PyTorch would silently run eager code instead.
         torch._dynamo.config.fail_on_recompile_limit_hit = True
-        if Compiled.open == 0:
-            torch._dynamo.reset()
+        torch._dynamo.reset()
         Compiled.open += 1
         self.step = torch.compile(self.optimizer.step)
         print(f"sgd-bench: torch.compile works on {case.name}, 20 to 40 s for 161 tensors", file=sys.stderr, flush=True)
+        # Here, so that no timed step compiles.  The momentum buffers stay: without them it would compile again.
+        for _ in range(3):
+            self.step()
 
     def close(self):
         super().close()
