@@ -7,10 +7,21 @@
 #define HALF 0
 #include "step_text.h"
 
+#ifdef SGD_CPU_VOCABULARY_LANES_H
+#define TRIAL
+#define DTYPE quick_f32
+#define WORKING lanes32
+#define HALF 0
+#include "step_text.h"
+#undef TRIAL
+#define QUICK quick_f32
+#endif
+
 #define DTYPE f32
 #define WORKING w32
 #define HALF 0
 #include "step_text.h"
+#undef QUICK
 
 #define DTYPE f16
 #define WORKING w32
@@ -25,7 +36,6 @@
 #include "step_text.h"
 #undef TRIAL
 #define QUICK quick_bf16
-#define QUICK_WORKING w32x2
 #endif
 
 #define DTYPE bf16

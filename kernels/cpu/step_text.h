@@ -10,8 +10,8 @@
  * that they are NaNs.  It is included first, with TRIAL defined, and adds
  *   DTYPE:    floor_ (a type), floor_of_ (the scalars'), plain_ (whether inputs are none of those that it gets wrong)
  *   WORKING:  any_nan_
- * The dtype itself follows with QUICK and QUICK_WORKING naming it: its kernels try each block in the quick form first.  A NaN
- * anywhere in a step makes the new param one, so that nothing of a block is stored before that is known.
+ * The dtype itself follows with QUICK naming it: its kernels try each block in the quick form first.  A NaN anywhere in a step
+ * makes the new param one, so that nothing of a block is stored before that is known.
  */
 #define JOIN_(a, b) a##_##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -193,6 +193,7 @@ static ALWAYS_INLINE WORKING D(fused_step)(bool scaled, rounding r, const D(regi
 /* ---- blocks: a register of elements; whether the step was made ------------------------------------------------------ */
 
 #ifdef TRIAL
+enum { D(block_lanes) = W(LANES) };
 #define IS_PLAIN(s, x) D(plain)((s)->floor, (x).param, (x).grad, (x).buffer)
 #define IS_RIGHT(p) (!W(any_nan)(p))
 #else
@@ -277,14 +278,14 @@ static ALWAYS_INLINE void D(addcmul_block)(rounding r, const D(factors) *factors
 #ifdef QUICK
 
 #define Q(name) JOIN(name, QUICK)
-#define QUICK_LANES JOIN(LANES, QUICK_WORKING)
+#define QUICK_LANES Q(block_lanes)
 
 /* So far ahead of arithmetic that takes as long as the memory does, in bytes. */
 #define AHEAD 512
 
 static ALWAYS_INLINE void D(prefetch)(const void *memory, size_t at)
 {
-    __builtin_prefetch((const char *)memory + at * sizeof(uint16_t) + AHEAD);
+    __builtin_prefetch((const char *)memory + at * (sizeof(D(stored)) / W(LANES)) + AHEAD);
 }
 
 #define QUICK_LOOP_(rule, kernel, scalars, s, run, original)                                                           \
@@ -295,8 +296,8 @@ static ALWAYS_INLINE void D(prefetch)(const void *memory, size_t at)
             D(prefetch)((run)->grad, at);                                                                              \
             if ((s)->has_momentum)                                                                                     \
                 D(prefetch)((run)->buffer, at);                                                                        \
-            if (__builtin_expect(!Q(kernel##_block)(rule, s, run, at, QUICK_LANES), 0))                                \
-                D(kernel##_part)(scalars, original, at, at + QUICK_LANES);                                             \
+            if (__builtin_expect(!Q(kernel##_block)(rule, s, run, at, QUICK_LANES), 0))                             \
+                D(kernel##_part)(scalars, original, at, at + QUICK_LANES);                                          \
         }                                                                                                              \
         if (at < (run)->count)                                                                                         \
             D(kernel##_part)(scalars, original, at, (run)->count);                                                     \

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "vocabulary_lanes.h"
 #include "vocabulary_scalar.h"
 
 static uint64_t random_state;
@@ -44,6 +45,16 @@ static void check_fma_f32(float x, float y, float z)
     if (isnan(expected) ? !isnan(actual) : bits_w32(expected) != bits_w32(actual))
         fail_msg("fmaf(%a, %a, %a) = %a, software %a", (double)x, (double)y, (double)z, (double)expected,
                  (double)actual);
+    /* The quick form, in each lane beside others; it may give NaN for an infinity. */
+    static int lane;
+    lane = (lane + 1) % LANES_lanes32;
+    lanes32 xs = broadcast_lanes32(1.5), ys = broadcast_lanes32(INFINITY), zs = broadcast_lanes32(-1e-45);
+    xs[lane] = x;
+    ys[lane] = y;
+    zs[lane] = z;
+    actual = fma_lanes32(xs, ys, zs)[lane];
+    if (isnan(expected) || (isinf(expected) && isnan(actual)) ? !isnan(actual) : bits_w32(expected) != bits_w32(actual))
+        fail_msg("fmaf(%a, %a, %a) = %a, quick %a", (double)x, (double)y, (double)z, (double)expected, (double)actual);
 }
 
 static const double edges[] = {0.0,     -0.0,    1.0,      -1.0,        0x1p-1074, -0x1p-1074, 0x1p-1022, 0x1.fffffffffffffp1023,
@@ -65,9 +76,19 @@ static void software_fma_f64_rounds_once(void **state)
     }
 }
 
+/* The edges of f64 as those of f32, of which the smallest and the largest have other exponents. */
+static float edge_f32(size_t i)
+{
+    double edge = edges[i % (sizeof edges / sizeof edges[0])];
+    return (float)(fabs(edge) < 1 ? ldexp(edge, 900) * 0x1p25 : fabs(edge) > 4 ? ldexp(edge, -896) : edge);
+}
+
 static void software_fma_f32_rounds_once(void **state)
 {
     (void)state;
+    size_t count = sizeof edges / sizeof edges[0];
+    for (size_t i = 0; i < count * count * count; i++)
+        check_fma_f32(edge_f32(i), edge_f32(i / count), edge_f32(i / count / count));
     random_state = 2;
     for (int i = 0; i < 1000000; i++) {
         float x = of_bits_w32((uint32_t)telling_bits(23, 127)), y = of_bits_w32((uint32_t)telling_bits(23, 127));
