@@ -1,7 +1,8 @@
-/* memory.cpp - memory on the backend that is timed, and how much there is. */
+/* memory.cpp - the backend that is timed, memory for its tensors, and how much there is. */
 #include "memory.hpp"
 
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -14,12 +15,14 @@ const sgd_backend *bench_backend()
     return backend;
 }
 
-void Release::operator()(void *memory) const { bench_backend()->release(bench_backend()->context, memory); }
+void Release::operator()(void *memory) const { std::free(memory); }
+
+static constexpr size_t ALIGNMENT = 64;
 
 Memory allocate(size_t bytes)
 {
-    void *memory;
-    if (bench_backend()->allocate(bench_backend()->context, bytes, &memory))
+    void *memory = bytes < SIZE_MAX - ALIGNMENT ? std::aligned_alloc(ALIGNMENT, (bytes / ALIGNMENT + 1) * ALIGNMENT) : nullptr;
+    if (!memory)
         throw std::runtime_error("no memory for " + with_unit(static_cast<double>(bytes)));
     return Memory(memory);
 }

@@ -1,4 +1,4 @@
-/* memory.hpp - memory on the backend that is timed, and how much there is. */
+/* memory.hpp - the backend that is timed, memory for its tensors, and how much there is. */
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ struct Release {
 };
 using Memory = std::unique_ptr<void, Release>;
 
-/* Throws std::runtime_error where there is none. */
+/* From where frameworks have their tensors: the C library.  Throws std::runtime_error where there is none. */
 Memory allocate(size_t bytes);
 
 /* What programs can take without swapping; SIZE_MAX where the system does not say. */

@@ -1,19 +1,30 @@
 /* cpu.c - the CPU as a backend: the struct, and what its functions ask of work.c. */
+#include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "work.h"
 
 #define MEMORY_ALIGNMENT 64
+/* Arrays that malloc maps apart begin at one and the same place of a page.  A momentum buffer that did so as well would ask the
+ * memory channel that param and gradient ask at that moment; over there, a step of large tensors takes 4 % less (Zen 4, one
+ * thread; 1 to 1.4 KiB did best among offsets up to 4 KiB). */
+#define LARGE_BYTES (256 * 1024)
+#define LARGE_OFFSET 1152
 
+/* What malloc gave stands in front of the memory. */
 static sgd_status cpu_allocate(void *context, size_t bytes, void **out)
 {
     (void)context;
-    if (bytes > SIZE_MAX - MEMORY_ALIGNMENT)
+    size_t offset = bytes < LARGE_BYTES ? 0 : LARGE_OFFSET, room = sizeof(void *) + MEMORY_ALIGNMENT + offset;
+    if (bytes > SIZE_MAX - room)
         return SGD_ERROR_MEMORY;
-    size_t rounded = (bytes + MEMORY_ALIGNMENT) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
-    void *memory = aligned_alloc(MEMORY_ALIGNMENT, rounded);
-    if (!memory)
+    char *block = malloc(bytes + room);
+    if (!block)
         return SGD_ERROR_MEMORY;
+    char *memory = block + sizeof block;
+    memory += (MEMORY_ALIGNMENT - (uintptr_t)memory % MEMORY_ALIGNMENT) % MEMORY_ALIGNMENT + offset;
+    memcpy(memory - sizeof block, &block, sizeof block);
     *out = memory;
     return SGD_OK;
 }
@@ -21,7 +32,11 @@ static sgd_status cpu_allocate(void *context, size_t bytes, void **out)
 static void cpu_release(void *context, void *memory)
 {
     (void)context;
-    free(memory);
+    if (!memory)
+        return;
+    char *block;
+    memcpy(&block, (char *)memory - sizeof block, sizeof block);
+    free(block);
 }
 
 static sgd_status cpu_synchronize(void *context)

@@ -56,7 +56,8 @@ typedef struct sgd_config {
     sgd_defects defects;        /* SGD_DEFECTS_FIX */
     sgd_schedule schedule;      /* SGD_SCHEDULE_SINGLE_PASS; the fused path is always one pass */
     uint32_t torch_threads;     /* 1: the torch.get_num_threads() whose 16-bit segments are reproduced */
-    uint32_t threads;           /* at most; 0: the OpenMP default; never changes a bit */
+    uint32_t threads;           /* at most; 0: the OpenMP default; small steps take one; never changes a bit.  They are pinned
+                                   where OMP_PROC_BIND and OMP_PLACES say so, by OpenMP, and nowhere else */
     const sgd_backend *backend; /* NULL: the CPU at sgd_isa_best(); borrowed, outlives the optimizer */
 } sgd_config;
 
