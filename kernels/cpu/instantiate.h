@@ -1,16 +1,27 @@
 /* instantiate.h - step_text.h and complex_text.h for every dtype, and the table of the instruction set in KERNELS.  Included once
- * by each <isa>.c, after its vocabulary. */
+ * by each <isa>.c, after its vocabulary, where QUICK_<dtype> is the working type of that dtype's quick form, if there is one. */
 #include "soft_fma.h"
+
+#ifdef QUICK_F64
+#define TRIAL
+#define DTYPE quick_f64
+#define WORKING QUICK_F64
+#define HALF 0
+#include "step_text.h"
+#undef TRIAL
+#define QUICK quick_f64
+#endif
 
 #define DTYPE f64
 #define WORKING w64
 #define HALF 0
 #include "step_text.h"
+#undef QUICK
 
-#ifdef SGD_CPU_VOCABULARY_LANES_H
+#ifdef QUICK_F32
 #define TRIAL
 #define DTYPE quick_f32
-#define WORKING lanes32
+#define WORKING QUICK_F32
 #define HALF 0
 #include "step_text.h"
 #undef TRIAL
@@ -23,15 +34,26 @@
 #include "step_text.h"
 #undef QUICK
 
+#ifdef QUICK_F16
+#define TRIAL
+#define DTYPE quick_f16
+#define WORKING QUICK_F16
+#define HALF 1
+#include "step_text.h"
+#undef TRIAL
+#define QUICK quick_f16
+#endif
+
 #define DTYPE f16
 #define WORKING w32
 #define HALF 1
 #include "step_text.h"
+#undef QUICK
 
-#ifdef SGD_CPU_VOCABULARY_PAIR_H
+#ifdef QUICK_BF16
 #define TRIAL
 #define DTYPE quick_bf16
-#define WORKING w32x2
+#define WORKING QUICK_BF16
 #define HALF 1
 #include "step_text.h"
 #undef TRIAL

@@ -11,6 +11,8 @@
 
 #include <math.h>
 
+#define QUICK_BF16 w32x2
+
 typedef struct w32x2 {
     w32 a, b;
 } w32x2;

@@ -37,6 +37,43 @@ static void check_fma_f64(double x, double y, double z)
     double expected = fma(x, y, z), actual = soft_fma_f64(x, y, z);
     if (isnan(expected) ? !isnan(actual) : bits_w64(expected) != bits_w64(actual))
         fail_msg("fma(%a, %a, %a) = %a, software %a", x, y, z, expected, actual);
+    /* The quick form, of any values that a step may come to in a plain block. */
+    double least = 0x1p-400, most = 0x1p400;
+    if ((x != 0 && !(fabs(x) >= least && fabs(x) < most)) || (y != 0 && !(fabs(y) >= least && fabs(y) < most)) ||
+        (z != 0 && !(fabs(z) >= least && fabs(z) < most)))
+        return;
+    actual = fma_lanes64(broadcast_lanes64(x), broadcast_lanes64(y), broadcast_lanes64(z))[1];
+    if (bits_w64(expected) != bits_w64(actual))
+        fail_msg("fma(%a, %a, %a) = %a, quick %a", x, y, z, expected, actual);
+}
+
+/* That the quick form takes a number for what the careful one does, if not for another NaN. */
+static void check_quick_16(float x)
+{
+    words16 f16 = narrow_quick_f16(FMA_TAIL, broadcast_lanes32(x)), bf16 = narrow_quick_bf16(FMA_TAIL, broadcast_lanes32(x));
+    if (isnan(x)) {
+        assert_true(isnan(widen_f16(f16[0])) && isnan(widen_bf16(bf16[0])));
+    } else {
+        assert_int_equal(f16[3], narrow_f16(FMA_TAIL, x));
+        assert_int_equal(bf16[3], narrow_bf16(FMA_TAIL, x));
+    }
+}
+
+static void quick_16_bit_conversions_are_the_careful_ones(void **state)
+{
+    (void)state;
+    for (uint32_t bits = 0; bits <= UINT16_MAX; bits++) {
+        words16 x = {0, 0, (uint16_t)bits, 0};
+        float f16 = widen_quick_f16(x)[2], bf16 = widen_quick_bf16(x)[2], expected = widen_f16((uint16_t)bits);
+        assert_true(isnan(expected) ? isnan(f16) : bits_w32(expected) == bits_w32(f16));
+        assert_int_equal(bits_w32(bf16), bits << 16);
+    }
+    random_state = 3;
+    for (uint64_t upper = 0; upper < UINT64_C(1) << 32; upper += 4096) /* where each of the formats rounds, and between */
+        for (int below = -1; below <= 1; below++)
+            check_quick_16(of_bits_w32((uint32_t)upper + (uint32_t)below));
+    for (int i = 0; i < 1000000; i++)
+        check_quick_16(of_bits_w32((uint32_t)telling_bits(23, 127)));
 }
 
 static void check_fma_f32(float x, float y, float z)
@@ -156,6 +193,7 @@ int main(void)
         cmocka_unit_test(software_fma_f64_rounds_once),
         cmocka_unit_test(software_fma_f32_rounds_once),
         cmocka_unit_test(narrowing_rounds_to_nearest_even_at_every_midpoint),
+        cmocka_unit_test(quick_16_bit_conversions_are_the_careful_ones),
         cmocka_unit_test(sixteen_bit_nans_survive_where_they_should),
         cmocka_unit_test(alpha_rounds_twice_on_its_way_to_f16),
         cmocka_unit_test(one_minus_dampening_is_subtracted_in_double),
