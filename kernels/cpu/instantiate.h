@@ -1,5 +1,5 @@
-/* instantiate.h - step_text.h and complex_text.h for every dtype, and the table of the instruction set in KERNELS.  Included once
- * by each <isa>.c, after its vocabulary, where QUICK_<dtype> is the working type of that dtype's quick form, if there is one. */
+/* instantiate.h - step_text.h and complex_text.h for every dtype, and the table of the instruction set in KERNELS.  Included
+ * once by each <isa>.c, after its vocabulary, which names the working types of its quick forms in QUICK_<dtype>. */
 #include "soft_fma.h"
 
 #ifdef QUICK_F64

@@ -1,6 +1,6 @@
 /* vocabulary_lanes.h - the quick forms in plain C: a vector of 16 bytes at a time, of the kind that GCC and Clang know on any
- * machine.  There are no branches in it.  Of a NaN it keeps that it is one, and an infinity may become one in a fused
- * multiply-add: a block with a NaN in its new params goes the careful way of vocabulary_scalar.h.
+ * machine.  There are no branches in it.  Of a NaN it keeps that it is one, and a new infinity may become one: a block with a
+ * NaN among its new params goes the careful way of vocabulary_scalar.h.
  */
 #ifndef SGD_CPU_VOCABULARY_LANES_H
 #define SGD_CPU_VOCABULARY_LANES_H
@@ -71,11 +71,12 @@ STORED_IS_WORKING(quick_f32, lanes32)
 LANES_MEMORY(f32)
 EVERY_BLOCK_IS_PLAIN(quick_f32)
 
-/* ---- f64: the product and its error (Dekker), the sum of it and the addend and its error (Knuth), both errors together rounded
- * to odd, and these added to the sum.  With product, error and addend all multiples of a double's least bit and far from overflow
- * (what a plain block grants), only two roundings are not exact.  That of the errors keeps 53 bits; if it is inexact at all, the
- * sum was, so that the errors together are below 4 units of its last place, far enough from it for Boldo and Melquiond's proof:
- * rounded to odd, they are on the same side of everything that the last sum rounds at. ---- */
+/* ---- f64 ----------------------------------------------------------------------------------------------------------------
+ * The product and its error (Dekker), the sum of it and the addend and its error (Knuth), both errors together rounded to odd,
+ * and these added to the sum.  In a plain block all are multiples of a double's least bit and far from overflow, so that only
+ * the two last sums round.  That of the errors keeps 53 bits; if it is inexact at all, the sum before it was, so that the
+ * errors are below 4 units of that sum's last place.  Rounded to odd, they are on the same side of all that the last sum rounds
+ * at. */
 
 typedef struct halves64 {
     lanes64 upper, lower;
@@ -110,9 +111,9 @@ LANES_WORKING(lanes64)
 STORED_IS_WORKING(quick_f64, lanes64)
 LANES_MEMORY(f64)
 
-/* Elements that are zero or from 2^-200 up to 2^200, and hyper-parameters that are zero or from 2^-100 up to 2^100: a step divides
- * once and multiplies by at most four hyper-parameters one after the other, each of which takes the least bit down by 152 places:
- * from -352 to -960, where 2^-1074 is the last; and the numbers up to 2^700. */
+/* Elements that are zero or from 2^-200 up to 2^200, and hyper-parameters that are zero or from 2^-100 up to 2^100: a step
+ * divides once and multiplies by at most four hyper-parameters one after the other, each of which takes the least bit down by
+ * 152 places: from -352 to -960, where 2^-1074 is the last; and the numbers up to 2^700.  What is divided by 0 ends as NaN. */
 typedef words64 floor_quick_f64;
 
 /* Sign bits: whether |x| is not 0 and not in [2^-limit, 2^limit). */
@@ -179,7 +180,17 @@ static ALWAYS_INLINE words32 packed_f16(lanes32 x)
 
 static ALWAYS_INLINE words16 pack_quick_f16(lanes32 x) { return shortened(packed_f16(x)); }
 static ALWAYS_INLINE words16 narrow_quick_f16(rounding r, lanes32 x) { return (void)r, pack_quick_f16(x); }
-static ALWAYS_INLINE lanes32 round_quick_f16(rounding r, lanes32 x) { return (void)r, widen_quick_f16(pack_quick_f16(x)); }
+/* Without packing: what would round to infinity becomes NaN or infinity. */
+static ALWAYS_INLINE lanes32 round_quick_f16(rounding r, lanes32 x)
+{
+    (void)r;
+    words32 bits = (words32)x, magnitude = bits & 0x7FFFFFFF;
+    words32 normal = (magnitude + 0xFFF + (magnitude >> 13 & 1)) & ~0x1FFFu;
+    words32 small = (words32)(((lanes32)magnitude + 0.5f) - 0.5f);
+    words32 finite = choose(at_least(magnitude, 0x38800000), normal, small);
+    words32 rounded = choose(at_least(magnitude, 0x477FF000), magnitude | 0x7F800000, finite);
+    return (lanes32)(rounded | (bits & 0x80000000));
+}
 
 static ALWAYS_INLINE words16 flip_quick_bf16(words16 x) { return x ^ 0x8000; }
 static ALWAYS_INLINE lanes32 widen_quick_bf16(words16 x) { return (lanes32)(extended(x) << 16); }

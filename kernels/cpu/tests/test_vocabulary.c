@@ -51,8 +51,10 @@ static void check_fma_f64(double x, double y, double z)
 static void check_quick_16(float x)
 {
     words16 f16 = narrow_quick_f16(FMA_TAIL, broadcast_lanes32(x)), bf16 = narrow_quick_bf16(FMA_TAIL, broadcast_lanes32(x));
+    float rounded = round_quick_f16(FMA_TAIL, broadcast_lanes32(x))[1], expected = round_f16(FMA_TAIL, x);
+    assert_true(bits_w32(rounded) == bits_w32(expected) || (isnan(rounded) && !isfinite(expected)));
     if (isnan(x)) {
-        assert_true(isnan(widen_f16(f16[0])) && isnan(widen_bf16(bf16[0])));
+        assert_true(isnan(rounded) && isnan(widen_f16(f16[0])) && isnan(widen_bf16(bf16[0])));
     } else {
         assert_int_equal(f16[3], narrow_f16(FMA_TAIL, x));
         assert_int_equal(bf16[3], narrow_bf16(FMA_TAIL, x));
