@@ -53,6 +53,8 @@ static void merge(layouts *l)
 /* A dimension that the input walks with a smaller step than the innermost one goes next to it, to be tiled with it. */
 static void pair_up(layouts *l)
 {
+    if (l->count < 2)
+        return;
     int best = l->count - 1;
     for (int i = 0; i < l->count; i++)
         if (llabs(l->dims[i].in) < llabs(l->dims[best].in) && l->dims[i].in != 0)

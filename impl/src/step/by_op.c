@@ -166,7 +166,8 @@ static void start(by_op_walk *walk, char *scratch)
             memcpy(tensor->grad_strides, tensor_view_strides(&item->grad, room), (size_t)item->param.ndim * sizeof room[0]);
         }
         tensor->scratch = scratch;
-        scratch += scratch_of(walk->group, item);
+        if (scratch) /* what is only written down has none */
+            scratch += scratch_of(walk->group, item);
     }
 }
 
