@@ -58,7 +58,7 @@ static sgd_status cpu_step(void *context, const sgd_arithmetic *arithmetic, cons
     work work = {.arithmetic = arithmetic,
                  .count = count,
                  .tensors = tensors,
-                 .operation = OP_STEP,
+                 .operation = SGD_OP_STEP,
                  .step_kernels = kernels_of_step(context, arithmetic->path, hyper)};
     for (size_t i = 0; i < count; i++)
         if (!work.step_kernels[tensors[i].dtype])
@@ -73,69 +73,57 @@ static sgd_status cpu_step(void *context, const sgd_arithmetic *arithmetic, cons
     return SGD_OK;
 }
 
+operand_kernel *const *kernels_of_operation(const cpu_kernels *kernels, sgd_operation operation)
+{
+    switch (operation) {
+    case SGD_OP_NEGATE: return kernels->negate;
+    case SGD_OP_AXPY: return kernels->axpy;
+    case SGD_OP_SCALE: return kernels->scale;
+    case SGD_OP_ADDCMUL: return kernels->addcmul;
+    default: return NULL;
+    }
+}
+
+static sgd_status operate(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, sgd_operation operation, double alpha,
+                          double value, size_t count, const sgd_operand *operands)
+{
+    work work = {.arithmetic = arithmetic,
+                 .count = count,
+                 .operands = operands,
+                 .operation = operation,
+                 .operand_kernels = kernels_of_operation(kernels, operation)};
+    for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
+        work.operand_scalars[dtype] = scalars_for_operation(arithmetic->path, operation, (sgd_dtype)dtype, alpha, value);
+    run_work(&work);
+    return SGD_OK;
+}
+
 static sgd_status cpu_negate(void *context, const sgd_arithmetic *arithmetic, size_t count, const sgd_operand *operands)
 {
-    const cpu_kernels *kernels = context;
-    run_work(&(work){.arithmetic = arithmetic,
-                     .count = count,
-                     .operands = operands,
-                     .operation = OP_NEGATE,
-                     .operand_kernels = kernels->negate});
-    return SGD_OK;
+    return operate(context, arithmetic, SGD_OP_NEGATE, 0, 0, count, operands);
 }
 
 static sgd_status cpu_copy(void *context, const sgd_arithmetic *arithmetic, size_t count, const sgd_operand *operands)
 {
-    (void)context;
-    run_work(&(work){.arithmetic = arithmetic, .count = count, .operands = operands, .operation = OP_COPY});
-    return SGD_OK;
+    return operate(context, arithmetic, SGD_OP_COPY, 0, 0, count, operands);
 }
 
 static sgd_status cpu_axpy(void *context, const sgd_arithmetic *arithmetic, double alpha, size_t count,
                            const sgd_operand *operands)
 {
-    const cpu_kernels *kernels = context;
-    work work = {.arithmetic = arithmetic,
-                 .count = count,
-                 .operands = operands,
-                 .operation = OP_AXPY,
-                 .operand_kernels = kernels->axpy};
-    for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
-        work.operand_scalars[dtype] = (operand_scalars){.alpha = scalar_for_axpy((sgd_dtype)dtype, alpha)};
-    run_work(&work);
-    return SGD_OK;
+    return operate(context, arithmetic, SGD_OP_AXPY, alpha, 0, count, operands);
 }
 
 static sgd_status cpu_scale(void *context, const sgd_arithmetic *arithmetic, double alpha, size_t count,
                             const sgd_operand *operands)
 {
-    const cpu_kernels *kernels = context;
-    work work = {.arithmetic = arithmetic,
-                 .count = count,
-                 .operands = operands,
-                 .operation = OP_SCALE,
-                 .operand_kernels = kernels->scale};
-    for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
-        work.operand_scalars[dtype] = (operand_scalars){.alpha = scalar_for_scale(arithmetic->path, (sgd_dtype)dtype, alpha),
-                                                        .scalar_first = arithmetic->path == SGD_FOREACH};
-    run_work(&work);
-    return SGD_OK;
+    return operate(context, arithmetic, SGD_OP_SCALE, alpha, 0, count, operands);
 }
 
 static sgd_status cpu_addcmul(void *context, const sgd_arithmetic *arithmetic, double value, double scalar, size_t count,
                               const sgd_operand *operands)
 {
-    const cpu_kernels *kernels = context;
-    work work = {.arithmetic = arithmetic,
-                 .count = count,
-                 .operands = operands,
-                 .operation = OP_ADDCMUL,
-                 .operand_kernels = kernels->addcmul};
-    for (int dtype = 0; dtype < SGD_DTYPE_COUNT; dtype++)
-        work.operand_scalars[dtype] =
-            (operand_scalars){.alpha = scalar_for_axpy((sgd_dtype)dtype, scalar), .value = value};
-    run_work(&work);
-    return SGD_OK;
+    return operate(context, arithmetic, SGD_OP_ADDCMUL, scalar, value, count, operands);
 }
 
 static sgd_status cpu_copy_strided(void *context, size_t size, int32_t ndim, const int64_t *shape, void *out,

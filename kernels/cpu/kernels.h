@@ -70,6 +70,7 @@ typedef struct cpu_kernels {
 step_scalars scalars_for_step(sgd_path path, const sgd_hyper *hyper, sgd_dtype dtype);
 double scalar_for_axpy(sgd_dtype dtype, double alpha);
 double scalar_for_scale(sgd_path path, sgd_dtype dtype, double alpha);
+operand_scalars scalars_for_operation(sgd_path path, sgd_operation operation, sgd_dtype dtype, double alpha, double value);
 /* How many binary places below those of 16-bit elements, of which the last stands for 2^-7 of the first, a step's results have
  * at most, rounded or not. */
 int fraction_bits_of_step(const step_scalars *scalars);

@@ -29,6 +29,14 @@ double scalar_for_scale(sgd_path path, sgd_dtype dtype, double alpha)
     return path == SGD_FOREACH ? scalar_for_axpy(dtype, alpha) : in_working_format(dtype, alpha);
 }
 
+operand_scalars scalars_for_operation(sgd_path path, sgd_operation operation, sgd_dtype dtype, double alpha, double value)
+{
+    bool scale = operation == SGD_OP_SCALE;
+    return (operand_scalars){.alpha = scale ? scalar_for_scale(path, dtype, alpha) : scalar_for_axpy(dtype, alpha),
+                             .value = value,
+                             .scalar_first = scale && path == SGD_FOREACH};
+}
+
 step_scalars scalars_for_step(sgd_path path, const sgd_hyper *hyper, sgd_dtype dtype)
 {
     double (*alpha)(sgd_dtype, double) = path == SGD_FUSED ? in_working_format : scalar_for_axpy;

@@ -13,8 +13,6 @@
 
 #define TORCH_GRAIN_SIZE 32768
 
-typedef enum operation { OP_STEP, OP_NEGATE, OP_COPY, OP_AXPY, OP_SCALE, OP_ADDCMUL } operation;
-
 typedef struct segmenting {
     sgd_dtype dtype;
     sgd_inner inner;
@@ -76,23 +74,23 @@ typedef struct tail_group {
     size_t begin, unit; /* unit 0: there is none */
 } tail_group;
 
-static inline tail_group tail_group_of(sgd_dtype dtype, sgd_inner inner, operation operation)
+static inline tail_group tail_group_of(sgd_dtype dtype, sgd_inner inner, sgd_operation operation)
 {
-    if (operation == OP_AXPY && inner == SGD_INNER_BROADCAST_OTHER)
+    if (operation == SGD_OP_AXPY && inner == SGD_INNER_BROADCAST_OTHER)
         return dtype == SGD_C64 ? (tail_group){1, 4} : (tail_group){1, 16 / sgd_dtype_size(dtype)};
     if (dtype != SGD_C64)
         return (tail_group){0, 0};
-    if (operation == OP_AXPY && inner == SGD_INNER_CONTIGUOUS)
+    if (operation == SGD_OP_AXPY && inner == SGD_INNER_CONTIGUOUS)
         return (tail_group){0, 4};
-    if (operation == OP_AXPY && inner == SGD_INNER_STRIDED)
+    if (operation == SGD_OP_AXPY && inner == SGD_INNER_STRIDED)
         return (tail_group){0, 2};
-    if ((operation == OP_AXPY && inner == SGD_INNER_BROADCAST) || (operation == OP_SCALE && inner <= SGD_INNER_BROADCAST_OTHER))
+    if ((operation == SGD_OP_AXPY && inner == SGD_INNER_BROADCAST) || (operation == SGD_OP_SCALE && inner <= SGD_INNER_BROADCAST_OTHER))
         return (tail_group){1, 4};
     return (tail_group){0, 0};
 }
 
 /* The segment of element `at` within a tail [begin, end). */
-static inline segment tail_segment(segmenting s, operation operation, size_t begin, size_t end, size_t at)
+static inline segment tail_segment(segmenting s, sgd_operation operation, size_t begin, size_t end, size_t at)
 {
     if (s.base)
         return (segment){end, BASE_TAIL};
@@ -110,7 +108,7 @@ static inline segment tail_segment(segmenting s, operation operation, size_t beg
 }
 
 /* The segment that element `at` lies in. */
-static inline segment segment_of(segmenting s, operation operation, size_t at)
+static inline segment segment_of(segmenting s, sgd_operation operation, size_t at)
 {
     size_t row = at - at % s.row, chunk = at - at % s.chunk;
     size_t begin = row > chunk ? row : chunk;

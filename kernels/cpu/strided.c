@@ -9,8 +9,7 @@
 
 #include "strided.h"
 
-#define PARALLEL_BYTES (64 * 1024) /* of params: a thread's share is not smaller */
-#define MOST_THREADS 1024
+#define SHARE_BYTES (64 * 1024) /* of params: a thread's share is not smaller */
 
 static int64_t at_most(int64_t value, int64_t limit) { return value < limit ? value : limit; }
 
@@ -51,7 +50,7 @@ static rounding rounding_at(frame *frame, size_t i, size_t number, size_t *count
     if (!op->of->index)
         return frame->segments[i].rounding;
     if (number < frame->segment_begin[i] || number >= frame->segments[i].end) {
-        frame->segments[i] = segment_of(op->segmenting, op->kind, number);
+        frame->segments[i] = segment_of(op->segmenting, op->of->operation, number);
         frame->segment_begin[i] = number;
     }
     size_t left = frame->segments[i].end - number;
@@ -241,7 +240,7 @@ static void run_boxes(const strided_plan *plan, char *scratch, int64_t begin, in
     frame.plan = plan;
     frame.scratch = scratch;
     for (size_t i = 0; i < plan->strided->op_count; i++) {
-        frame.segments[i] = segment_of(plan->ops[i].segmenting, plan->ops[i].kind, 0);
+        frame.segments[i] = segment_of(plan->ops[i].segmenting, plan->ops[i].of->operation, 0);
         frame.segment_begin[i] = 0;
     }
     for (int role = 0; role < SGD_ROLE_COUNT; role++)
@@ -255,9 +254,9 @@ static void run_boxes(const strided_plan *plan, char *scratch, int64_t begin, in
 static size_t threads_of(const strided_plan *plan, const sgd_arithmetic *arithmetic)
 {
     const sgd_strided *strided = plan->strided;
-    size_t threads = arithmetic->threads ? arithmetic->threads : (size_t)omp_get_max_threads();
-    size_t limits[] = {strided->numel * (size_t)plan->size / PARALLEL_BYTES + 1, (size_t)plan->boxes,
-                       strided->scratch_size / STRIDED_THREAD_BYTES, MOST_THREADS};
+    size_t threads = threads_asked(arithmetic);
+    size_t limits[] = {strided->numel * (size_t)plan->size / SHARE_BYTES + 1, (size_t)plan->boxes,
+                       strided->scratch_size / STRIDED_THREAD_BYTES};
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         threads = limits[i] < threads ? limits[i] : threads;
     return threads;
@@ -287,6 +286,5 @@ sgd_status run_strided(void *context, const sgd_arithmetic *arithmetic, const sg
 size_t strided_scratch(void *context, const sgd_arithmetic *arithmetic)
 {
     (void)context;
-    size_t threads = arithmetic->threads ? arithmetic->threads : (size_t)omp_get_max_threads();
-    return STRIDED_THREAD_BYTES * (threads < MOST_THREADS ? threads : MOST_THREADS);
+    return STRIDED_THREAD_BYTES * threads_asked(arithmetic);
 }

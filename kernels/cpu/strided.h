@@ -29,7 +29,6 @@ typedef struct strided_operand {
 typedef struct strided_op {
     const sgd_strided_op *of;
     operand_kernel *kernel; /* none for a copy */
-    operation kind;
     operand_scalars scalars;
     segmenting segmenting;
 } strided_op;

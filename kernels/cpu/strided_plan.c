@@ -7,33 +7,14 @@
 #define GAPS_BYTES 16384 /* of a box that is only gathered to be contiguous: the first-level cache holds it */
 #define SIDE_BYTES 1024 /* of a box that one tensor walks along another dimension than the others */
 
-static operand_kernel *const *kernels_of(const cpu_kernels *kernels, sgd_operation operation)
-{
-    switch (operation) {
-    case SGD_OP_NEGATE: return kernels->negate;
-    case SGD_OP_AXPY: return kernels->axpy;
-    case SGD_OP_SCALE: return kernels->scale;
-    default: return kernels->addcmul;
-    }
-}
-
 static strided_op op_of(const cpu_kernels *kernels, const sgd_arithmetic *arithmetic, const sgd_strided *strided,
                         const sgd_strided_op *of)
 {
-    static const operation kinds[] = {[SGD_OP_STEP] = OP_STEP, [SGD_OP_NEGATE] = OP_NEGATE, [SGD_OP_COPY] = OP_COPY,
-                                      [SGD_OP_AXPY] = OP_AXPY, [SGD_OP_SCALE] = OP_SCALE,   [SGD_OP_ADDCMUL] = OP_ADDCMUL};
-    strided_op op = {.of = of,
-             .kind = kinds[of->operation],
-             .segmenting = segmenting_of(arithmetic, strided->dtype, of->inner, of->row, strided->numel)};
-    if (of->operation == SGD_OP_COPY || of->operation == SGD_OP_STEP)
-        return op;
-    bool scale = of->operation == SGD_OP_SCALE;
-    op.kernel = kernels_of(kernels, of->operation)[strided->dtype];
-    op.scalars = (operand_scalars){.alpha = scale ? scalar_for_scale(arithmetic->path, strided->dtype, of->alpha)
-                                                  : scalar_for_axpy(strided->dtype, of->alpha),
-                                   .value = of->value,
-                                   .scalar_first = scale && arithmetic->path == SGD_FOREACH};
-    return op;
+    operand_kernel *const *table = kernels_of_operation(kernels, of->operation);
+    return (strided_op){.of = of,
+                        .kernel = table ? table[strided->dtype] : NULL,
+                        .scalars = scalars_for_operation(arithmetic->path, of->operation, strided->dtype, of->alpha, of->value),
+                        .segmenting = segmenting_of(arithmetic, strided->dtype, of->inner, of->row, strided->numel)};
 }
 
 /* What the operations read before they write it, and what they write. */

@@ -27,11 +27,11 @@ static void *offset(const void *memory, size_t bytes) { return memory ? (char *)
 
 step_run cut_run(segmenting segmenting, const sgd_step_tensor *tensor, size_t begin, size_t end)
 {
-    segment axpy = segment_of(segmenting, OP_AXPY, begin);
+    segment axpy = segment_of(segmenting, SGD_OP_AXPY, begin);
     segment scale = axpy, addcmul = axpy;
     if (tensor->dtype == SGD_C64) { /* the only one whose operations differ */
-        scale = segment_of(segmenting, OP_SCALE, begin);
-        addcmul = segment_of(segmenting, OP_ADDCMUL, begin);
+        scale = segment_of(segmenting, SGD_OP_SCALE, begin);
+        addcmul = segment_of(segmenting, SGD_OP_ADDCMUL, begin);
     }
     end = axpy.end < end ? axpy.end : end;
     end = scale.end < end ? scale.end : end;
@@ -78,7 +78,7 @@ size_t first_of_kernels(const sgd_arithmetic *arithmetic, const sgd_step_tensor 
 /* Elements [begin, end) of item i, segment by segment. */
 static void run_range(const work *work, size_t i, size_t begin, size_t end)
 {
-    if (work->operation == OP_COPY) {
+    if (work->operation == SGD_OP_COPY) {
         copy(&work->operands[i], begin, end);
         return;
     }
@@ -127,14 +127,19 @@ static void run_share(const work *work, size_t begin, size_t end)
     }
 }
 
+size_t threads_asked(const sgd_arithmetic *arithmetic)
+{
+    size_t threads = arithmetic->threads ? arithmetic->threads : (size_t)omp_get_max_threads();
+    return threads < MOST_THREADS ? threads : MOST_THREADS;
+}
+
 size_t worthwhile_threads(const sgd_arithmetic *arithmetic, size_t bytes)
 {
     if (bytes < PARALLEL_BYTES)
         return 1;
     size_t useful = 1 + bytes / (PARALLEL_BYTES / 2); /* no thread gets less than half of what is worth one */
-    size_t asked = arithmetic->threads ? arithmetic->threads : (size_t)omp_get_max_threads();
-    size_t threads = asked < useful ? asked : useful;
-    return threads < MOST_THREADS ? threads : MOST_THREADS;
+    size_t asked = threads_asked(arithmetic);
+    return asked < useful ? asked : useful;
 }
 
 void run_work(const work *work)

@@ -14,12 +14,15 @@ typedef struct work {
     step_scalars step_scalars[SGD_DTYPE_COUNT];
 
     const sgd_operand *operands;
-    operation operation;
-    operand_kernel *const *operand_kernels; /* none for OP_COPY */
+    sgd_operation operation;
+    operand_kernel *const *operand_kernels; /* none for SGD_OP_COPY */
     operand_scalars operand_scalars[SGD_DTYPE_COUNT];
 } work;
 
 void run_work(const work *work);
+
+/* How many threads a call asks for, or OpenMP has where it leaves that open. */
+size_t threads_asked(const sgd_arithmetic *arithmetic);
 
 /* How many threads pay for so many bytes of params, or of one operand; at most those that the call asks for. */
 size_t worthwhile_threads(const sgd_arithmetic *arithmetic, size_t bytes);
@@ -38,7 +41,9 @@ sgd_status plan_prepare(void *context, const sgd_arithmetic *arithmetic, size_t 
 sgd_status plan_run(void *context, void *plan, const sgd_hyper *const *hypers);
 void plan_discard(void *context, void *plan);
 
+/* cpu.c; of operations, NULL for those that need none: SGD_OP_COPY and SGD_OP_STEP */
 step_kernel *const *kernels_of_step(const cpu_kernels *kernels, sgd_path path, const sgd_hyper *hyper);
+operand_kernel *const *kernels_of_operation(const cpu_kernels *kernels, sgd_operation operation);
 
 /* strided.c: sgd_backend.run_strided and .strided_scratch */
 sgd_status run_strided(void *context, const sgd_arithmetic *arithmetic, const sgd_hyper *hyper, const sgd_strided *strided);

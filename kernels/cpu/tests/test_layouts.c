@@ -18,7 +18,7 @@ static segmenting segments_of(sgd_contract contract, uint32_t torch_threads, sgd
     return segmenting_of(&arithmetic, operand.dtype, operand.inner, operand.row, operand.numel);
 }
 
-static void check_segment(segmenting segmenting, operation operation, size_t at, size_t end, rounding rounding)
+static void check_segment(segmenting segmenting, sgd_operation operation, size_t at, size_t end, rounding rounding)
 {
     segment found = segment_of(segmenting, operation, at);
     if (found.end != end || found.rounding != rounding)
@@ -29,15 +29,15 @@ static void a_chunk_ends_in_a_tail_of_its_own(void **state)
 {
     (void)state;
     segmenting s = segments_of(SGD_TORCH_2_13_CPU_FMA, 2, (sgd_operand){.dtype = SGD_F16, .numel = 65543});
-    check_segment(s, OP_AXPY, 0, 32768, FMA_BODY);
-    check_segment(s, OP_AXPY, 32768, 32772, FMA_TAIL);
-    check_segment(s, OP_AXPY, 32772, 65540, FMA_BODY);
-    check_segment(s, OP_AXPY, 65542, 65543, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 0, 32768, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 32768, 32772, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 32772, 65540, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 65542, 65543, FMA_TAIL);
     s = segments_of(SGD_TORCH_2_13_CPU_BASE, 2, (sgd_operand){.dtype = SGD_BF16, .numel = 32767});
-    check_segment(s, OP_AXPY, 0, 32736, BASE_BODY);
-    check_segment(s, OP_AXPY, 32736, 32767, BASE_TAIL);
+    check_segment(s, SGD_OP_AXPY, 0, 32736, BASE_BODY);
+    check_segment(s, SGD_OP_AXPY, 32736, 32767, BASE_TAIL);
     s = segments_of(SGD_TORCH_2_13_CPU_FMA, 2, (sgd_operand){.dtype = SGD_F32, .numel = 65543});
-    check_segment(s, OP_AXPY, 0, 65543, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 0, 65543, FMA_BODY);
 }
 
 static void a_chunk_cuts_the_row_that_it_ends_in(void **state)
@@ -45,22 +45,22 @@ static void a_chunk_cuts_the_row_that_it_ends_in(void **state)
     (void)state;
     /* 599 rows of 70: two threads take 20965 elements each, 299 rows and a half. */
     segmenting s = segments_of(SGD_TORCH_2_13_CPU_FMA, 2, (sgd_operand){.dtype = SGD_F16, .numel = 41930, .row = 70});
-    check_segment(s, OP_AXPY, 64, 70, FMA_TAIL);
-    check_segment(s, OP_AXPY, 70, 134, FMA_BODY);
-    check_segment(s, OP_AXPY, 20930, 20962, FMA_BODY); /* row 299 is cut at 20965 */
-    check_segment(s, OP_AXPY, 20962, 20965, FMA_TAIL);
-    check_segment(s, OP_AXPY, 20965, 20997, FMA_BODY);
-    check_segment(s, OP_AXPY, 20997, 21000, FMA_TAIL);
-    check_segment(s, OP_AXPY, 21000, 21064, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 64, 70, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 70, 134, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 20930, 20962, FMA_BODY); /* row 299 is cut at 20965 */
+    check_segment(s, SGD_OP_AXPY, 20962, 20965, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 20965, 20997, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 20997, 21000, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 21000, 21064, FMA_BODY);
 }
 
 static void strides_that_forbid_vectors_make_all_tail(void **state)
 {
     (void)state;
     sgd_operand operand = {.dtype = SGD_BF16, .inner = SGD_INNER_STRIDED, .numel = 640, .row = 64};
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), OP_AXPY, 0, 640, FMA_TAIL);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), SGD_OP_AXPY, 0, 640, FMA_TAIL);
     operand.dtype = SGD_C128;
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), OP_NEGATE, 0, 640, FMA_TAIL);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), SGD_OP_NEGATE, 0, 640, FMA_TAIL);
 }
 
 /* What is fused in c64 tails depends on the operation, the strides and the tail's length. */
@@ -68,23 +68,23 @@ static void c64_tails_have_groups(void **state)
 {
     (void)state;
     segmenting s = segments_of(SGD_TORCH_2_13_CPU_FMA, 1, (sgd_operand){.dtype = SGD_C64, .numel = 15});
-    check_segment(s, OP_AXPY, 0, 8, FMA_BODY);
-    check_segment(s, OP_AXPY, 8, 12, FMA_TAIL);
-    check_segment(s, OP_AXPY, 12, 15, BASE_TAIL);
-    check_segment(s, OP_SCALE, 8, 9, BASE_TAIL);
-    check_segment(s, OP_SCALE, 9, 13, FMA_TAIL);
-    check_segment(s, OP_SCALE, 13, 15, BASE_TAIL);
-    check_segment(s, OP_ADDCMUL, 8, 15, BASE_TAIL);
+    check_segment(s, SGD_OP_AXPY, 0, 8, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 8, 12, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 12, 15, BASE_TAIL);
+    check_segment(s, SGD_OP_SCALE, 8, 9, BASE_TAIL);
+    check_segment(s, SGD_OP_SCALE, 9, 13, FMA_TAIL);
+    check_segment(s, SGD_OP_SCALE, 13, 15, BASE_TAIL);
+    check_segment(s, SGD_OP_ADDCMUL, 8, 15, BASE_TAIL);
     s = segments_of(SGD_TORCH_2_13_CPU_FMA, 1, (sgd_operand){.dtype = SGD_C64, .numel = 12});
-    check_segment(s, OP_AXPY, 8, 12, FMA_TAIL);
-    check_segment(s, OP_SCALE, 8, 12, BASE_TAIL);
+    check_segment(s, SGD_OP_AXPY, 8, 12, FMA_TAIL);
+    check_segment(s, SGD_OP_SCALE, 8, 12, BASE_TAIL);
     sgd_operand strided = {.dtype = SGD_C64, .inner = SGD_INNER_STRIDED, .numel = 14, .row = 7};
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, strided), OP_AXPY, 0, 6, FMA_TAIL);
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, strided), OP_AXPY, 6, 7, BASE_TAIL);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, strided), SGD_OP_AXPY, 0, 6, FMA_TAIL);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, strided), SGD_OP_AXPY, 6, 7, BASE_TAIL);
     strided.inner = SGD_INNER_STRIDED_IN_PLACE;
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, strided), OP_AXPY, 0, 7, BASE_TAIL);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, strided), SGD_OP_AXPY, 0, 7, BASE_TAIL);
     strided.inner = SGD_INNER_CONTIGUOUS;
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_BASE, 1, strided), OP_AXPY, 0, 14, BASE_BODY);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_BASE, 1, strided), SGD_OP_AXPY, 0, 14, BASE_BODY);
 }
 
 static void an_expanded_gradient_is_not_fused_in_blocks_of_its_tail(void **state)
@@ -92,14 +92,14 @@ static void an_expanded_gradient_is_not_fused_in_blocks_of_its_tail(void **state
     (void)state;
     sgd_operand operand = {.dtype = SGD_F32, .inner = SGD_INNER_BROADCAST_OTHER, .numel = 27};
     segmenting s = segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand);
-    check_segment(s, OP_AXPY, 0, 16, FMA_BODY);
-    check_segment(s, OP_AXPY, 16, 17, FMA_TAIL);
-    check_segment(s, OP_AXPY, 17, 25, BASE_TAIL);
-    check_segment(s, OP_AXPY, 25, 27, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 0, 16, FMA_BODY);
+    check_segment(s, SGD_OP_AXPY, 16, 17, FMA_TAIL);
+    check_segment(s, SGD_OP_AXPY, 17, 25, BASE_TAIL);
+    check_segment(s, SGD_OP_AXPY, 25, 27, FMA_TAIL);
     operand.dtype = SGD_F64;
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), OP_AXPY, 25, 27, BASE_TAIL);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), SGD_OP_AXPY, 25, 27, BASE_TAIL);
     operand.inner = SGD_INNER_BROADCAST;
-    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), OP_AXPY, 0, 27, FMA_BODY);
+    check_segment(segments_of(SGD_TORCH_2_13_CPU_FMA, 1, operand), SGD_OP_AXPY, 0, 27, FMA_BODY);
 }
 
 /* ---- copies ---------------------------------------------------------------------------------------------------------- */
