@@ -12,8 +12,9 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import unittest
+
+from shape_folder import ShapeFolder
 
 BENCH = ""
 QUICK = ["--min-time", "0.0001", "--repetitions", "1"]
@@ -41,18 +42,7 @@ def names(dtypes, sets, threads):
             for way, dtype, shapes, count in itertools.product(WAYS, dtypes, sets, threads)}
 
 
-class Bench(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-        self.shapes = self.folder / "shapes"
-        self.shapes.mkdir()
-        self.set("tiny", "# two kinds\nweight 8x3   # trailing\n\n3 * bias 5\n")
-
-    def set(self, name, text):
-        (self.shapes / f"{name}.txt").write_text(text)
-
+class Bench(ShapeFolder):
     def refused(self, result, *words):
         """One line on stderr that has the words, nothing on stdout, exit status 2."""
         self.assertEqual(result.returncode, 2, result)

@@ -4,28 +4,17 @@
 """
 import json
 import os
-import pathlib
 import subprocess
 import sys
-import tempfile
 import unittest
+
+from shape_folder import ShapeFolder
 
 BENCH = HOST = ""
 QUICK = ["--min-time", "0.0001", "--repetitions", "1"]
 
 
-class Bits(unittest.TestCase):
-    def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
-        self.shapes = self.folder / "shapes"
-        self.shapes.mkdir()
-        self.set("tiny", "weight 8x3\n3 * bias 5\n")
-
-    def set(self, name, text):
-        (self.shapes / f"{name}.txt").write_text(text)
-
+class Bits(ShapeFolder):
     def run_program(self, program, *arguments, **environment):
         environment = {**os.environ, "SGD_SHAPES": str(self.shapes), "XDG_CACHE_HOME": str(self.folder / "cache"),
                        **environment}

@@ -7,18 +7,9 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "random_bits.h"
 #include "vocabulary_lanes.h"
 #include "vocabulary_scalar.h"
-
-static uint64_t random_state;
-
-static uint64_t random_bits(void)
-{
-    uint64_t z = random_state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
-    return z ^ z >> 31;
-}
 
 /* Bit patterns with runs of equal bits and exponents near each other: where roundings tie and sums cancel. */
 static uint64_t telling_bits(uint64_t mantissa_bits, uint64_t bias)
